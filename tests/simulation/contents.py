@@ -32,6 +32,8 @@ class Flaw(enum.Enum):
     """It loads everywhere, and then every worker that serves it dies."""
     BESIDE = "beside"
     """It kills a worker that builds it while it serves something else, and no other."""
+    SLOW = "slow"
+    """It takes more than half of the time that a worker has to prepare it, and is sound."""
 
 
 FORCED = "forced"

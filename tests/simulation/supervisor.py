@@ -281,6 +281,8 @@ class Supervisor:
             self.world.waits.killed(effect.record)
         elif isinstance(effect.record, SlotParked | Scaled | WorkerExited):
             self.world.invariants.on_fewer_slots()
+            if isinstance(effect.record, WorkerExited):
+                self.world.waits.exited(self, effect.record)
         elif isinstance(effect.record, MigrationLeft):
             self.world.migrations.on_left(effect.record.epoch)
         elif isinstance(effect.record, InDoubt):

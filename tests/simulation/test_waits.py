@@ -8,6 +8,7 @@ import pytest
 from changeover.supervisor.core import child, cutover
 from changeover.supervisor.core.joining import Joining
 from changeover.supervisor.core.outcome import Committed, Refused, SilentWorkers
+from changeover.supervisor.core.preparing import Preparing
 from changeover.supervisor.core.run import Run
 from tests.simulation.contents import Flaw
 from tests.simulation.invariants import PromiseBroken
@@ -134,6 +135,67 @@ def test_a_cutover_ends_in_time_though_whoever_comes_may_hang_again(seed: int, w
     assert isinstance(story.outcome(story.reload(Flaw.HANGS)), Committed | Refused)
     story.heal()
     story.rest()
+
+
+def crash(story: Story, slot: int) -> None:
+    """The worker of a slot dies, and the next one serves."""
+    dying = story.worker(slot)
+    story.die(dying, -11)
+    story.until(lambda: dying not in story.living() and story.epochs == [1] * story.wanted, "the next one serves")
+    story.rest()
+
+
+@pytest.mark.parametrize("wave", [0, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mend_that_takes_over_half_of_the_deadline_is_taken_beside_a_crash(seed: int, wave: int) -> None:
+    story = Story(seed=seed, wave=wave)
+    story.come_up()
+    crash(story, 2)
+    assert isinstance(story.outcome(story.reload(Flaw.SLOW)), Committed)
+    story.rest()
+    assert story.epochs == [2, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_also_where_another_worker_dies_of_what_serves_meanwhile(seed: int) -> None:
+    story = Story(seed=seed)
+    story.come_up()
+    crash(story, 0)
+    ticket = story.reload(Flaw.SLOW)
+    story.reach(cutover.State.PREPARING)
+    story.agenda.after(0.4, lambda: story.die(story.worker(0), -11))
+    outcome = story.outcome(ticket)
+    assert isinstance(outcome, Committed)
+    assert [lost.slot for lost in outcome.lost] == [0]
+
+
+@pytest.mark.parametrize(("wave", "crashes"), [(0, True), (1, True), (1, False)])
+def test_a_first_worker_that_hangs_leaves_the_others_as_long_as_they_take(wave: int, crashes: bool) -> None:
+    story = Killing(workers=2, wave=wave)
+    if crashes:
+        crash(story, 1)
+    ticket = story.reload(Flaw.SLOW)
+    story.reach(cutover.State.PREPARING)
+    story.worker(0).freeze(10.0)
+    assert isinstance(story.outcome(ticket), Committed)
+    story.rest()
+    assert story.epochs == [2, 2]
+
+
+def test_promise_13_beginning_the_deadline_anew_whenever_somebody_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repeat = Preparing.repeat
+
+    def repeat_and_wait(preparing: Preparing) -> None:
+        repeat(preparing)
+        if preparing._progress.run is not None:
+            preparing._wait(preparing._progress.run)
+
+    monkeypatch.setattr(Preparing, "repeat", repeat_and_wait)
+    story = Killing()
+    with pytest.raises(PromiseBroken, match="promise 13 is broken: the cutover is preparing for"):
+        story.outcome(story.reload(Flaw.HANGS))
 
 
 def test_promise_13_waiting_for_who_came_since_the_vote_for_as_long_as_it_likes(

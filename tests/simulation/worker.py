@@ -26,6 +26,8 @@ from tests.simulation.sessions import ADDRESS, NAME, Sessions
 
 PATIENCE = Patience(hello=0.4, silence=1.3, orphan=2.0)
 BEAT = 0.6
+QUICK, SLOW = (0.01, 0.25), (0.65, 0.85)
+"""Seconds that it takes to build a candidate, at least and at most."""
 
 
 class Cell:
@@ -256,7 +258,7 @@ class Worker:
         snapshot = effect.snapshot
         self.building = snapshot.epoch
         flaw = Flaw(snapshot.label) if self.world.hits(self, snapshot) else Flaw.NONE
-        took = self.random.uniform(0.01, 0.25)
+        took = self.random.uniform(*(SLOW if flaw is Flaw.SLOW else QUICK))
         if flaw is Flaw.HANGS:
             return
         self.agenda.after(took, lambda: self._built(snapshot, flaw))

@@ -124,6 +124,7 @@ class World(Surroundings):
         self.invariants.on_written(entry)
         if isinstance(entry, Committed):
             self.migrations.on_committed(entry.epoch)
+            self.waits.committed()
 
     # ---- machines, made here so that a test can put broken ones in their place ----
 
@@ -530,4 +531,4 @@ class World(Surroundings):
 
 
 FAULTS = tuple(Fault)
-FLAWS = (Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS, Flaw.DIES)
+FLAWS = (Flaw.REFUSES, Flaw.CRASHES, Flaw.HANGS, Flaw.DIES, Flaw.SLOW)

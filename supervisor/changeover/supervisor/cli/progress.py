@@ -102,6 +102,7 @@ class Progress:
         self._at = 0.0
         self._committed_at: float | None = None
         self._step: Step | None = None
+        self._asked = False
         self._marks: dict[int, Mark] = {}
         self._gone: set[int] = set()
         self._lines: list[str] = []
@@ -154,7 +155,7 @@ class Progress:
         match record:
             case CutoverBegan():
                 self._begin(record, told.at)
-            case PhaseBegan(phase=phase) if phase in STEPS:
+            case PhaseBegan(phase=phase) if phase in STEPS and not self._asked:
                 self._turn(STEPS[phase], told.at)
             case WorkerRefused(worker=worker):
                 self._lines.append(self._refused_line(worker.slot, told.at))
@@ -229,7 +230,7 @@ class Progress:
 
     def _begin(self, record: CutoverBegan, at: float) -> None:
         self._began, self._at, self._committed_at, self._marks, self._gone = record, at, None, {}, set()
-        self._over, self._step, self._workers = False, None, record.workers
+        self._over, self._step, self._asked, self._workers = False, None, False, record.workers
         self._migrated, self._stateless = (), {}
         self._lines.append(
             f"{self._name}  epoch {succession(record)}  {by_strategy(record)}   {changes(record.summary)}"
@@ -243,7 +244,7 @@ class Progress:
             self._lines.append(_apart(self._step, f"done in {self._lasted(at)}"))
         elif self._step is Step.PREFLIGHT and step is Step.PRELOAD:
             self._lines.append(_apart(self._step, f"lost its zygote after {self._lasted(at)}"))
-        self._step, self._at = step, at
+        self._step, self._asked, self._at = step, step is None, at
 
     def _lasted(self, now: float) -> str:
         return seconds(max(now - self._at, 0.0))

@@ -242,7 +242,8 @@ class Deadlines(WorkerDeadlines, frozen=True):
         heartbeat: Between two heartbeats.
         silence: Without a heartbeat for this long, the other side counts as silent.
         preflight: The whole run of a candidate in a disposable process.
-        prepare: From the request to prepare a candidate to the last worker's answer.
+        prepare: From the request to prepare a candidate to the last worker's answer; anew for workers that are asked
+            late because others crash or hang.
         preload: From starting the process that imports the application for its workers to being ready to fork them.
         boot: From forking a worker to serving.
         hung: A worker whose loop is not heard for this long is killed, its stacks written down; 0 = never.

@@ -82,6 +82,8 @@ class Cause(enum.Enum):
     STAFFED = "staffed"
     """Every worker of a roll has prepared, and there are others to be replaced."""
     OVERDUE = "overdue"
+    NEXT_ASKED = "next asked"
+    """Nobody who let the deadline pass owes an answer any more, and those are asked who had to wait for that."""
     UNANIMOUS = "unanimous"
     UNANIMOUS_TO_MIGRATE = "unanimous, to migrate"
     """Everybody who lives has prepared, and something is to be migrated first."""
@@ -147,6 +149,7 @@ TABLE: Table[State, Cause] = Table(
             Cause.FAILED: State.ABORTING,
         },
         State.INQUIRING: {
+            Cause.NEXT_ASKED: State.PREPARING,
             Cause.STAFFED: State.AGREEING,
             Cause.UNANIMOUS: State.DECIDING,
             Cause.UNANIMOUS_TO_MIGRATE: State.MIGRATING,

@@ -24,7 +24,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     Attributes:
         scan: Reading disk and making a candidate.
         preflight: The rehearsal, and finding out where it stands still.
-        prepare: From the first Prepare to the last answer.
+        prepare: From the first Prepare to the last answer; anew for who is asked late because others crash or hang.
         inquire: For the stacks of workers that did not answer.
         activate: From the commit to the last Activated; who prepared and is late is killed and replaced.
         persist: One entry of the journal; past it a decision is in doubt.

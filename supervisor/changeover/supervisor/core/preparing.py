@@ -52,7 +52,7 @@ class Preparing:
         self._progress.move(Cause.OPENED)
         run.times.prepared = self._out.now
         run.voters = self._succession.first_voters(run)
-        self._out.set_timer(self._timer(run), self._patience(run))
+        self._wait(run)
         if run.is_roll:
             self._succession.begin(run)
         elif not self._policy.wave and not self._voting.is_wary(run):
@@ -89,7 +89,7 @@ class Preparing:
         run = self._progress.run
         if run is not None and run.fresh and run.part is None and self._progress.state is State.PREPARING:
             self._succession.staff(run)
-            self._out.set_timer(self._timer(run), self._patience(run))
+            self._wait(run)
         self.recount()
 
     def repeat(self) -> None:
@@ -98,6 +98,14 @@ class Preparing:
             self._voting.ask_again(run, self._policy.deadlines.prepare)
             self._voting.go_on_without(run, self._policy.deadlines.prepare / 2)
             self.recount()
+
+    def joins(self, member: Member, epoch: int) -> None:
+        """A worker is asked with its Welcome; one that tries it alone, for one that died, has the whole deadline."""
+        run = self._progress.at(epoch, State.PREPARING)
+        member.ask(epoch, self._out.now)
+        if run is not None and member.alone and member.worker.slot in run.awaited:
+            run.awaited.discard(member.worker.slot)
+            self._wait(run)
 
     def vote(self, member: Member, epoch: int, took: float, migrates: tuple[str, ...] = ()) -> None:
         """A worker holds `epoch` prepared."""
@@ -124,8 +132,7 @@ class Preparing:
         run = self._progress.run
         if run is None or self._progress.state not in OPEN:
             return
-        late = self._progress.state is State.INQUIRING
-        verdict = self._voting.verdict(run, late=late)
+        verdict = self._voting.verdict(run)
         if verdict is Verdict.REFUSED:
             self._fail(headline(run.refusals))
         elif self._voting.nobody_left(run):
@@ -134,10 +141,24 @@ class Preparing:
             self._fail(f"no worker came up to try it{why}")
         elif verdict is Verdict.UNANIMOUS and self._succession.is_loaded(run):
             self._go_on(run)
-        elif run.is_roll and not late:
-            self._voting.ask_next(run, None, self._policy.deadlines.prepare)
         elif not run.is_roll:
-            self._voting.ask_next(run, self._policy.wave or None, self._policy.deadlines.prepare, late=late)
+            self._ask_next(run)
+        elif not run.late:
+            self._voting.ask_next(run, None, self._policy.deadlines.prepare)
+
+    def _ask_next(self, run: Run) -> None:
+        """Ask whoever's turn it is. Who had to wait because others crash or hang has the whole deadline nonetheless."""
+        overdue, waited, wary = self._progress.state is State.INQUIRING, run.in_turns, self._voting.is_wary(run)
+        if overdue and self._voting.owes(run):
+            return
+        wave = 1 if wary else self._policy.wave or None
+        asked = self._voting.ask_next(run, wave, self._policy.deadlines.prepare)
+        run.in_turns = wary or (waited and not asked)
+        if asked and overdue:
+            run.questioned.clear()
+            self._progress.move(Cause.NEXT_ASKED)
+        if asked and (overdue or waited):
+            self._wait(run)
 
     def _go_on(self, run: Run) -> None:
         everybody = self._succession.all_voters(run)
@@ -148,6 +169,7 @@ class Preparing:
         run.voters = everybody
         self._succession.choose(run)
         self._progress.move(Cause.STAFFED)
+        run.late = False
         self._out.set_timer(self._timer(run), self._policy.deadlines.prepare)
         self.recount()
 
@@ -171,7 +193,9 @@ class Preparing:
         self._progress.move(Cause.OVERDUE)
         deadlines, seconds = self._policy.deadlines, self._patience(run)
         wanted = None if run.request is None else run.request.on_silent_workers
-        if (wanted or self._policy.on_silent_workers) is SilentWorkers.KILL:
+        kills = (wanted or self._policy.on_silent_workers) is SilentWorkers.KILL
+        hangs_all, run.late = run.late and not run.prepared, True
+        if kills and not hangs_all:
             self._voting.condemn(run, seconds)
             self._out.set_timer(self._timer(run), deadlines.kill)
         else:
@@ -201,6 +225,9 @@ class Preparing:
         batch = None if run.request is None else run.request.batch
         fresh = self._voting.staff(run) if run.part is None else run.part.size
         return 1 if batch is None else max(1, -(-fresh // batch))
+
+    def _wait(self, run: Run) -> None:
+        self._out.set_timer(self._timer(run), self._patience(run))
 
     def _timer(self, run: Run) -> Timer:
         return Timer(TimerKind.PREPARE, run.epoch)

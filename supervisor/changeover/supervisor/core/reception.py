@@ -132,7 +132,7 @@ class Reception:
             current = None
         member.base = 0 if current is None else current.epoch
         if candidate is not None:
-            member.asked = candidate.epoch
+            self._coordinator.preparing.joins(member, candidate.epoch)
         self._out.unicast(
             member.worker,
             messages.Welcome(

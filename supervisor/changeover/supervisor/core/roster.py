@@ -26,6 +26,7 @@ class Member:
         activated: The latest epoch whose activation it reported, with what it still holds.
         prepared: The latest candidate it said it holds.
         asked: The latest candidate it was asked to prepare.
+        asked_at: When that was.
         base: What is committed, as it was told last; 0 where it was told of a candidate alone, None before its Welcome.
         told: The last signal it was sent.
         reason: Why it is to leave.
@@ -57,6 +58,7 @@ class Member:
     activated: int = 0
     prepared: int | None = None
     asked: int | None = None
+    asked_at: float = 0.0
     base: int | None = None
     told: ProcessSignal | None = None
     reason: str = ""
@@ -74,6 +76,11 @@ class Member:
     adopted: bool = False
     served: float | None = None
     age: float = 0.0
+
+    def ask(self, epoch: int, now: float) -> None:
+        """It is asked to prepare a candidate; that it is asked again is no news."""
+        if self.asked != epoch:
+            self.asked, self.asked_at = epoch, now
 
     @property
     def born(self) -> float:

@@ -73,6 +73,9 @@ class Run:
         followers: Incarnations that have to serve it before its outcome is told.
         due: Whether the time to follow has passed: where somebody serves it, who came since the vote is not waited for.
         overdue: Whether no worker that is not there yet is waited for any more.
+        in_turns: Whether those who wait to be asked wait until somebody has tried it, because workers crashed.
+        late: Whether its deadline passed: nobody is waited for any more who could be done without.
+        silent: Incarnations that did not answer by then.
         condemned: Slot -> the incarnation in it that was killed because it did not answer.
         questioned: Incarnations whose stacks are being written down.
         reason: Why it failed.
@@ -106,6 +109,9 @@ class Run:
     followers: set[int] = field(default_factory=set)
     due: bool = False
     overdue: bool = False
+    in_turns: bool = False
+    late: bool = False
+    silent: set[int] = field(default_factory=set)
     condemned: dict[int, int] = field(default_factory=dict)
     questioned: set[int] = field(default_factory=set)
     reason: str = ""

@@ -84,22 +84,23 @@ class Voting:
             return
         for member in self.voters(run):
             if member.greeted:
-                member.asked = run.epoch
+                member.ask(run.epoch, self._out.now)
         stamp = self._ledger.stamp(run.epoch)
         self._out.broadcast(messages.Prepare(stamp, self._out.next_seq(), run.snapshot, deadline))
 
-    def ask_next(self, run: Run, wave: int | None, deadline: float, *, late: bool = False) -> None:
-        """Ask so many workers to prepare that `wave` do so at a time, or fewer; all at once without one.
+    def ask_next(self, run: Run, wave: int | None, deadline: float) -> bool:
+        """Ask so many workers to prepare that `wave` do so at a time, all without one; whether anybody was asked.
 
-        Who is given up, once it is `late`, holds no turn.
+        Who is given up, once it is late, holds no turn.
         """
-        wave = 1 if self.is_wary(run) else wave
-        asked = sum(member.asked == run.epoch for member in self._pending(run, late=late))
-        building = asked + self._coming(run, late=late)
+        asked = sum(member.asked == run.epoch for member in self._pending(run))
+        building = asked + self._coming(run)
         waiting = [member for member in self.voters(run) if member.greeted and member.asked != run.epoch]
-        for member in waiting if wave is None else waiting[: max(0, wave - building)]:
-            member.asked = run.epoch
+        turn = waiting if wave is None else waiting[: max(0, wave - building)]
+        for member in turn:
+            member.ask(run.epoch, self._out.now)
             self._tell(run, member, deadline)
+        return bool(turn)
 
     def ask_again(self, run: Run, deadline: float) -> None:
         """Ask those that were asked and did not answer."""
@@ -123,10 +124,10 @@ class Voting:
             return False
         return any(map(self._children.crashes.in_a_row, self._roster.wanted(run.rolled)))
 
-    def verdict(self, run: Run, *, late: bool = False) -> Verdict:
-        """What the votes amount to now; `late`: nobody is waited for any more who could be done without."""
-        voters = self._electorate(run, late=late)
-        if not run.refused and self._understaffed(run, voters, late=late):
+    def verdict(self, run: Run) -> Verdict:
+        """What the votes amount to now."""
+        voters = self._electorate(run)
+        if not run.refused and self._understaffed(run, voters):
             return Verdict.PENDING
         return tally.count({member.incarnation for member in voters}, run.prepared, run.refused)
 
@@ -210,47 +211,60 @@ class Voting:
 
     def inquire(self, run: Run) -> None:
         """Have the stacks of those who did not answer written down."""
-        for member in self._pending(run, late=True):
+        for member in self._pending(run):
+            run.silent.add(member.incarnation)
             run.questioned.add(member.incarnation)
             member.stacks = member.stackless = ""
             self._out.put(DumpStacks(member.worker))
 
-    def condemn(self, run: Run, seconds: float) -> None:
+    def condemn(self, run: Run, patience: float) -> None:
         """Kill those who did not answer."""
-        for member in self._pending(run, late=True):
+        for member in self._pending(run):
             slot = self._roster.find(member.worker)
             if slot is not None:
+                run.silent.add(member.incarnation)
                 run.condemned[slot.number] = member.incarnation
-                self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {seconds:g} s")
+                within = self._had(run, member, patience)
+                self._children.leaving.kill(slot, f"did not answer on epoch {run.epoch} within {within:g} s")
 
-    def blame(self, run: Run, seconds: float) -> None:
+    def owes(self, run: Run) -> bool:
+        """Whether somebody who let the deadline pass still owes its answer, or its death."""
+        return any(member.incarnation in run.silent for member in self._pending(run))
+
+    def blame(self, run: Run, patience: float) -> None:
         """Count silence as a "no"."""
-        for member in self._pending(run, late=True):
+        for member in self._pending(run):
             no_stacks = f"; no stacks: {member.stackless}" if member.stackless and not member.stacks else ""
-            summary = f"did not answer within {seconds:g} s{no_stacks}"
+            summary = f"did not answer within {self._had(run, member, patience):g} s{no_stacks}"
             self.said_no(run, member, Refusal(Stage.PREPARE, Fault.TIMEOUT, summary, traceback=member.stacks))
 
-    def _electorate(self, run: Run, *, late: bool) -> list[Member]:
-        """Whose votes are waited for; `late`: not those of who boots where what serves kills whoever comes."""
-        return [member for member in self.voters(run) if not (late and self._is_given_up(run, member))]
+    def _had(self, run: Run, member: Member, patience: float) -> float:
+        """How many seconds it had to answer, of those that one may take who is asked at once."""
+        began = run.times.prepared or 0.0
+        since = member.asked_at if member.asked == run.epoch else max(member.since, began)
+        return min(patience, round(self._out.now - since, 1))
+
+    def _electorate(self, run: Run) -> list[Member]:
+        """Whose votes are waited for; once it is late, not those of who boots where what serves kills whoever comes."""
+        return [member for member in self.voters(run) if not (run.late and self._is_given_up(run, member))]
 
     def _is_given_up(self, run: Run, member: Member) -> bool:
         slot = self._roster.find(member.worker)
         unknown = not member.greeted and not member.adopted and self.is_tried_anew(run)
         return unknown and slot is not None and self._children.crashes.suspected(slot)
 
-    def _pending(self, run: Run, *, late: bool = False) -> list[Member]:
+    def _pending(self, run: Run) -> list[Member]:
         """Those who owe an answer: they were asked, or have not even introduced themselves."""
         return [
             member
-            for member in self._electorate(run, late=late)
+            for member in self._electorate(run)
             if member.incarnation not in run.prepared | run.refused
             and (member.asked == run.epoch or not member.greeted)
         ]
 
-    def _coming(self, run: Run, *, late: bool) -> int:
+    def _coming(self, run: Run) -> int:
         """How many workers are on their way to try the candidate alone: it may be what killed those before them."""
-        coming = (member for member in self._electorate(run, late=late) if member.worker.slot in run.awaited)
+        coming = (member for member in self._electorate(run) if member.worker.slot in run.awaited)
         return sum(not member.greeted for member in coming)
 
     def go_on_without(self, run: Run, seconds: float) -> None:
@@ -260,7 +274,7 @@ class Voting:
             if slot is not None and member is not None and self._out.now - member.since > seconds:
                 run.awaited.discard(slot.number)
 
-    def _understaffed(self, run: Run, voters: list[Member], *, late: bool) -> bool:
+    def _understaffed(self, run: Run, voters: list[Member]) -> bool:
         """Whether somebody is still to come whose vote is waited for: all of a roll; where what serves crashes, too."""
         wanted = self._roster.wanted(run.rolled)
         if run.is_roll:
@@ -270,7 +284,7 @@ class Voting:
         if not voters:
             return any(not slot.failing for slot in wanted)
         absent = (slot for slot in wanted if slot.member is None and not slot.failing)
-        return not late and any(self._children.crashes.suspected(slot) for slot in absent)
+        return not run.late and any(self._children.crashes.suspected(slot) for slot in absent)
 
 
 def _fault_of(member: Member, state: State) -> Fault:

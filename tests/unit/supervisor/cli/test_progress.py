@@ -61,6 +61,17 @@ def followed(*records: Record) -> tuple[list[str], Progress]:
     return [line for told in teller.stream.since(0) for line in progress.take(told)], progress
 
 
+def test_where_workers_are_asked_past_the_deadline_they_are_counted_from_when_the_first_were_asked() -> None:
+    teller, progress = Teller(), Progress("shop")
+    phases = ("preparing", "inquiring", "preparing")
+    for record in (CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), *(PhaseBegan(8, phase) for phase in phases)):
+        teller.tell(record)
+    began, asked, *later = teller.stream.since(0)
+    for after, told in enumerate((began, asked, *later)):
+        progress.take(replace(told, at=asked.at + 60.0 * after))
+    assert progress.drawing(asked.at + 240.0)[-2] == "  prepare    0/1  3 min"
+
+
 def test_a_preflight_is_said_to_have_passed_before_the_workers_are_counted() -> None:
     begun = (CutoverBegan(8, DEPLOY, SUMMARY, 7, 1), PhaseBegan(8, "preflighting"))
     lines, progress = followed(*begun)

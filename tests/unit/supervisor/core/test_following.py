@@ -23,6 +23,7 @@ def undecided() -> Bench:
     bench.feed(events.CutoverRequested(1, RELOAD))
     bench.find(snapshot(2))
     bench.hear(stays(bench), messages.Prepared, 2)
+    bench.now += Deadlines().prepare
     bench.fire(Timer(TimerKind.PREPARE, 2))
     bench.writes = False
     bench.feed(events.StacksDumped(comes(bench), "in a loop"))
