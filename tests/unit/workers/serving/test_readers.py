@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
 from changeover.workers.runtime.vitals import owed_response
 from changeover.workers.serving import readers
+from changeover.workers.serving.assignment import owing
 from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.overdue import end_waits
 from changeover.workers.serving.pipeline import Pipeline
@@ -82,6 +84,36 @@ async def test_behind_a_client_that_trickles_bodies_are_refused_in_time_and_told
     await until(lambda: trickles.ended, "the other's answer")
     assert trickles.body == received_of(BODY, told=len(BODY))
     assert not uploads.app.readers.are_busy
+
+
+async def test_a_thread_that_hangs_with_a_body_half_read_keeps_no_other_body_waiting_once_it_is_left_behind() -> None:
+    answers = threading.Event()
+    asked: list[str] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        asked.append(environ["PATH_INFO"])
+        if len(asked) == 1:
+            environ["wsgi.input"].read(100_000)
+            asked.append("waits for a database")
+            answers.wait()
+        return received(environ, start_response)
+
+    async with application(app, threads=2) as made:
+        uploads = Uploads(made)
+        hangs, _ = uploads.begin(PIECES, complete=True)
+        try:
+            await until(lambda: len(asked) == 2, "it to hang")
+            [assignment] = [each for each in owing() if each.job.lease in uploads.served.units.leases]
+            assignment.began = assignment.job.lease.waiting.resumed = 1
+            end_waits(60)
+            assert not made.readers.are_busy
+            honest, _ = uploads.begin(PIECES, complete=True)
+            await until(lambda: honest.ended, "the other's answer")
+            assert honest.body == received_of(BODY, told=len(BODY))
+        finally:
+            answers.set()
+        await until(lambda: hangs.ended, "its own answer")
+        assert not made.readers.are_busy
 
 
 async def test_a_thread_that_cannot_be_started_keeps_no_other_body_waiting(

@@ -1,4 +1,4 @@
-"""Tells whether a function can be called with certain arguments, without calling it."""
+"""Tells what a function takes, and whether it can be called with certain arguments, without calling it."""
 
 import inspect
 import sys
@@ -13,6 +13,16 @@ if sys.version_info >= (3, 14):
     _HOW["annotation_format"] = Format.FORWARDREF
 
 
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """What a function itself takes; annotations that cannot be evaluated stand as they were written.
+
+    Raises:
+        ValueError: It is written in C and does not say.
+        TypeError: It cannot be called.
+    """
+    return inspect.signature(function, **_HOW)
+
+
 def misfit(function: Callable[..., Any], *given: object) -> TypeError | None:
     """Why a function cannot be called with these positional arguments.
 
@@ -20,7 +30,7 @@ def misfit(function: Callable[..., Any], *given: object) -> TypeError | None:
         What the call would raise; None when it can be called, or is written in C and does not say what it takes.
     """
     try:
-        inspect.signature(function, **_HOW).bind(*given)
+        signature_of(function).bind(*given)
     except TypeError as error:
         return error
     except ValueError:

@@ -4,6 +4,7 @@ The thread says when it begins and when it comes back, the loop when it is done 
 Of the two ends one counts: who comes back first goes on, who was left behind first ends.
 """
 
+from collections.abc import Callable
 from threading import Thread
 from time import monotonic_ns
 from typing import Protocol
@@ -44,6 +45,7 @@ class Assignment(msgspec.Struct, eq=False):
         thread: Who does it; None while it waits for a thread.
         began: When that took it, CLOCK_MONOTONIC in nanoseconds.
         is_done: Whether the loop knows that it is over.
+        when_left: Called on the loop if its thread is left behind.
     """
 
     job: Job
@@ -51,6 +53,7 @@ class Assignment(msgspec.Struct, eq=False):
     thread: Thread | None = None
     began: int = 0
     is_done: bool = False
+    when_left: Callable[[], None] | None = None
 
     @property
     def is_waited_for(self) -> bool:
@@ -82,6 +85,8 @@ class Assignment(msgspec.Struct, eq=False):
         if self.is_done or at_work.pop(self, None) is None:
             return False
         left_behind.add(self)
+        if self.when_left is not None:
+            self.when_left()
         return True
 
     def done(self) -> bool:

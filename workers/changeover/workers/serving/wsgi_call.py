@@ -171,6 +171,7 @@ class WsgiCall:
             readers.release()
             raise
         self._reads = True
+        self._assignment.when_left = self._has_read
 
     def _take_thread(self) -> None:
         pool = self._application.pool
@@ -333,7 +334,7 @@ class WsgiCall:
     def _has_read(self) -> None:
         """The thread waits for no more of the request's body: another may."""
         if self._reads:
-            self._reads = False
+            self._reads, self._assignment.when_left = False, None
             self._application.readers.release()
 
     def _let_go(self) -> None:
