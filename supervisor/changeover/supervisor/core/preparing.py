@@ -153,6 +153,7 @@ class Preparing:
             return
         wave = 1 if wary else self._policy.wave or None
         asked = self._voting.ask_next(run, wave, self._policy.deadlines.prepare)
+        asked = asked or (overdue and self._voting.waits(run))
         run.in_turns = wary or (waited and not asked)
         if asked and overdue:
             run.questioned.clear()

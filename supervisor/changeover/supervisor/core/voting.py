@@ -231,6 +231,10 @@ class Voting:
         """Whether somebody who let the deadline pass still owes its answer, or its death."""
         return any(member.incarnation in run.silent for member in self._pending(run))
 
+    def waits(self, run: Run) -> bool:
+        """Whether somebody owes an answer who did not let the deadline pass: it came since."""
+        return any(member.incarnation not in run.silent for member in self._pending(run))
+
     def blame(self, run: Run, patience: float) -> None:
         """Count silence as a "no"."""
         for member in self._pending(run):

@@ -416,3 +416,38 @@ def test_in_a_roll_too_it_is_the_time_since_its_own_birth() -> None:
     bench.wait(Deadlines().zygote + 2 * Deadlines().boot - 100.0)
     bench.wait(Deadlines().inquire)
     assert bench.noes == [f"{worker.slot}: did not answer within 202 s" for worker in bench.workers[6:]]
+
+
+@pytest.mark.parametrize("silent", [ABORT, KILL])
+def test_who_comes_while_stacks_are_written_down_has_the_whole_deadline(silent: SilentWorkers) -> None:
+    bench = Clock(silent=silent)
+    bench.asks()
+    bench.prepares(1, 2, 3)
+    bench.wait(WHOLE)
+    bench.feed(events.ScaleRequested(5))
+    bench.be_born()
+    bench.greet(bench.worker(4))
+    if silent is ABORT:
+        bench.prepares(0)
+        bench.feed(events.StacksDumped(bench.worker(0), "it answered"))
+    else:
+        bench.is_killed(0)
+    bench.wait(WHOLE - 1)
+    assert not bench.outcomes()
+    bench.prepares(4)
+    assert bench.commits
+
+
+def test_who_comes_while_stacks_are_written_down_and_hangs_refuses_a_deadline_later() -> None:
+    bench = Clock()
+    bench.asks()
+    bench.prepares(1, 2, 3)
+    bench.wait(WHOLE)
+    bench.feed(events.ScaleRequested(5))
+    bench.be_born()
+    bench.greet(bench.worker(4))
+    bench.prepares(0)
+    bench.feed(events.StacksDumped(bench.worker(0), "it answered"))
+    bench.wait(WHOLE)
+    bench.feed(events.StacksDumped(bench.worker(4), "it waits"))
+    assert bench.noes == ["4: did not answer within 60 s"]
