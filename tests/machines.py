@@ -191,8 +191,8 @@ class Bench:
         self.feed(events.TimerFired(timer))
 
 
-def replaced() -> Bench:
-    """Two workers serve epoch 2, which replaced `pricing` and kept `geo`."""
+def replacing() -> Bench:
+    """Two workers serve epoch 1, and somebody asks for a change."""
     bench = Bench()
     bench.boot()
     bench.find(snapshot(1, OLD, KEPT))
@@ -200,6 +200,12 @@ def replaced() -> Bench:
     bench.prepare(1)
     bench.activate(1)
     bench.feed(events.CutoverRequested(1, RELOAD))
+    return bench
+
+
+def replaced() -> Bench:
+    """Two workers serve epoch 2, which replaced `pricing` and kept `geo`."""
+    bench = replacing()
     bench.find(snapshot(2, NEW, KEPT))
     bench.prepare(2)
     bench.activate(2, OLD)

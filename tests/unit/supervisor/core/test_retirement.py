@@ -8,7 +8,7 @@ from changeover.supervisor.core.records.retirement import EpochRetired
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.snapshot import UnitKey
-from tests.machines import KEPT, NEW, OLD, RELOAD, Bench, replaced, snapshot, unit
+from tests.machines import KEPT, NEW, OLD, RELOAD, Bench, replaced, replacing, snapshot, unit
 
 LATER = unit("pricing", 3)
 
@@ -89,13 +89,7 @@ def test_a_retirement_that_cannot_be_written_is_written_later(bench: Bench) -> N
 @pytest.fixture
 def rolled() -> Bench:
     """A roll kept `geo` and replaced `pricing`; the two old workers hand over for as long as their clients like."""
-    bench = Bench()
-    bench.boot()
-    bench.find(snapshot(1, OLD, KEPT))
-    bench.greet_all()
-    bench.prepare(1)
-    bench.activate(1)
-    bench.feed(events.CutoverRequested(1, RELOAD))
+    bench = replacing()
     bench.find(snapshot(2, NEW, KEPT, rolled=2))
     for worker in cohort(bench, 2):
         bench.greet(worker)
