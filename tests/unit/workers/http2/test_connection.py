@@ -227,6 +227,35 @@ async def test_an_answer_has_fields_behind_its_body_for_who_asks_for_them() -> N
         assert (await client.get("/")).trailers == {}
 
 
+async def test_an_answer_of_which_nothing_has_left_is_broken_off_with_one_that_says_so() -> None:
+    async def spoiled(exchange: Exchange) -> None:
+        exchange.start(200, [(b"x-own", b"1")])
+        exchange.write(b"secret")
+        exchange.abort()
+
+    async with spoken(spoiled) as (server, client):
+        answer = await client.get("/")
+        assert (answer.status, answer.body, answer.reset) == (500, b"Internal Server Error\n", None)
+        assert "x-own" not in answer.fields
+        assert len(connection_of(server).streams) == 0
+
+
+async def test_an_answer_of_which_something_has_left_is_broken_off_in_the_middle() -> None:
+    async def spoiled(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(b"begun")
+        await left.wait()
+        exchange.abort()
+
+    left = asyncio.Event()
+    async with spoken(spoiled) as (_, client):
+        number = client.ask("/")
+        await until(lambda: client.answers[number].body == b"begun", "its beginning")
+        left.set()
+        answer = await client.answer(number)
+        assert (answer.status, answer.reset) == (200, ErrorCodes.INTERNAL_ERROR)
+
+
 async def test_pieces_of_a_cookie_are_one_field() -> None:
     async with spoken() as (server, client):
         await client.get("/", [("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2")])
