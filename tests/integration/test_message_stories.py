@@ -243,6 +243,8 @@ async def test_a_raw_protocol_has_a_row_in_the_registry_and_counts_of_its_own(fe
         assert (gate.counts.failed, gate.counts.timed > 0) == (1, True)
         assert view.service is not None
         assert view.service.name == "feed:lines"
+        assert view.initializer is not None
+        assert (view.initializer.name, view.initializer.category) == ("lines", "message")
         registry = await server.pipeline_registry(name)
         assert [(worker.deviation, worker.epoch) for worker in registry.workers] == [("", 1), ("", 1)]
         assert sum(worker.counts.hits for worker in registry.workers) == 4

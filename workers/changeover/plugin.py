@@ -2,7 +2,7 @@
 
 from changeover.workers.generation.alone import PluginNotLoaded, extension_point
 from changeover.workers.generation.whereabouts import PluginsUnknown
-from changeover.workers.message.assembly import InitializerDescriptor, PipelineInitializer, Served, initializer
+from changeover.workers.message.assembly import PipelineInitializer, Served, initializer
 from changeover.workers.message.chain import Chain
 from changeover.workers.message.channel import Channel, Pressure
 from changeover.workers.message.codec import Codec, Goodbye, MalformedMessage
@@ -22,6 +22,7 @@ from changeover.workers.plugins.fenced import (
 from changeover.workers.plugins.lifecycle import State as LifecycleState
 from changeover.workers.plugins.manifest import HandlerPhase
 from changeover.workers.plugins.resources import LoadContext, PluginVersion, Resource, ResourceUnusable
+from changeover.workers.protocol.assembly import InitializerDescriptor
 from changeover.workers.serving.contract import (
     BodyInvalid,
     BodyTooLarge,

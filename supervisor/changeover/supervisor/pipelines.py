@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from changeover.workers.protocol.assembly import InitializerDescriptor
 from changeover.workers.protocol.counted import Counts, HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.messages import TellPipelines
 from changeover.workers.protocol.registry import HandlerEntry, PipelineEntry
@@ -80,6 +81,7 @@ class PipelineView(msgspec.Struct, frozen=True):
         handlers: In request order.
         service: What answers; null for one that answers 503.
         address: Where it is spoken, for a raw protocol, whose handlers no configuration names; empty for HTTP.
+        initializer: What put such a one together says of itself; null for HTTP, and where no worker answered.
         leases: Who holds it now, in all workers that answered: kind -> how many.
         counts: Whatever its version.
         edited: Whether it was edited, and serves not as its file says.
@@ -95,6 +97,7 @@ class PipelineView(msgspec.Struct, frozen=True):
     counts: PipelineCounts = PipelineCounts()
     edited: bool = False
     address: str = ""
+    initializer: InitializerDescriptor | None = None
 
     @property
     def failed(self) -> int:

@@ -60,6 +60,7 @@ def _view(
         leases=dict(leases),
         counts=own,
         address=address,
+        initializer=entries[0].descriptor if entries else None,
     )
 
 

@@ -12,7 +12,7 @@ from changeover.supervisor.pipelines import (
     worker_pipeline,
 )
 from changeover.supervisor.raw_pipelines import raw_lines, raw_spec, raw_views
-from changeover.workers.protocol.assembly import Rule
+from changeover.workers.protocol.assembly import InitializerDescriptor, Rule
 from changeover.workers.protocol.counted import Counts, HandlerCounts, PipelineCounts, ServiceCounts
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
@@ -125,7 +125,8 @@ RAW = f"{ADDRESS} pricing:lines"
 CHANNEL = ChannelSpec(key(UnitKind.CHANNEL, ADDRESS), rules=(Rule("pricing:lines"),), requires=(PLUGIN.key.ref,))
 SPEAKING = Snapshot(7, "d", (PLUGIN, QUOTE, SHOP, CHANNEL), (ROUTE,))
 GATE = HandlerEntry("pricing:gate", "inbound", "security", PLUGIN.key)
-RAW_ENTRY = PipelineEntry(CHANNEL.key, (), (GATE,), PLUGIN.key, {"http": 1}, "pricing:lines")
+SAID = InitializerDescriptor("Lines", "prices", "One price a line.")
+RAW_ENTRY = PipelineEntry(CHANNEL.key, (), (GATE,), PLUGIN.key, {"http": 1}, "pricing:lines", SAID)
 RAW_COUNTS = Counts(
     {RAW: PipelineCounts({ADDRESS: 5}, {}, {"pricing:gate": HandlerCounts(1, 9, 9)}, {"internal error": 2, "idle": 1})},
     {"pricing:lines": ServiceCounts(3, 1)},
@@ -150,6 +151,9 @@ def test_a_raw_protocol_has_a_line_and_a_row_beside_those_of_http() -> None:
     assert view.service is not None
     assert (view.service.name, view.service.since, view.service.counts.not_ready) == ("pricing:lines", 5, 3)
     assert (view.leases, view.counts.hits, view.failed) == ({"http": 2}, 5, 2)
+    assert view.initializer == SAID
+    [unheard] = raw_views(SPEAKING, RAW_COUNTS, [])
+    assert unheard.initializer is None
     assert raw_lines(None, RAW_COUNTS) == ()
     assert raw_views(None, RAW_COUNTS, []) == ()
 
@@ -170,6 +174,7 @@ def test_a_raw_protocol_is_laid_out_by_its_address_messages_and_ends() -> None:
     assert row.split()[:5] == [*RAW.split(), ADDRESS, "5", "2"]
     lines = list(one_pipeline(views[0], PipelineRegistryView(7, RAW, CHANNEL.key.digest)))
     assert f"address  {ADDRESS}" in lines
+    assert "speaks   Lines (prices): One price a line." in lines
     assert "messages 5" in lines
     assert "ended    internal error: 2, idle: 1" in lines
     assert any(line.startswith("pricing:gate  inbound") for line in lines)

@@ -20,6 +20,7 @@ from changeover.supervisor.pipelines import (
     WorkerPipeline,
 )
 from changeover.supervisor.telemetry.amounts import named, workers
+from changeover.workers.protocol.assembly import InitializerDescriptor
 
 HELP = """Show what requests pass: every pipeline that serves, or one with its handlers and what each worker runs.
 
@@ -114,6 +115,8 @@ def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
     if view.edited:
         yield "edited   not as its file says, until that changes"
     yield f"address  {view.address}" if view.address else f"routes   {', '.join(map(str, view.routes)) or 'none'}"
+    if view.initializer is not None:
+        yield f"speaks   {_described(view.initializer)}"
     if view.handlers:
         yield from table((HANDLERS, *(_handler(handler) for handler in view.handlers)))
     yield f"answers  {_answers(view.service)}"
@@ -121,6 +124,11 @@ def _meant(view: PipelineView, epoch: int) -> Iterator[str]:
     yield from _counted("status", view.counts.responses)
     yield from _counted("ended", view.counts.ends)
     yield from _counted("leases", view.leases)
+
+
+def _described(initializer: InitializerDescriptor) -> str:
+    said = f"{initializer.name} ({initializer.category})" if initializer.category else initializer.name
+    return f"{said}: {initializer.summary}" if initializer.summary else said
 
 
 def _handler(view: HandlerView) -> tuple[str, ...]:

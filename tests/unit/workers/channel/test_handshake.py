@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trustme import KeyType
 
 from changeover.workers.channel import handshake
 from changeover.workers.channel.connection import Connection
@@ -192,11 +193,15 @@ async def test_handshakes_that_are_under_way_end_with_the_worker(
         writer.close()
 
 
-def test_a_key_of_another_certificate_is_refused_by_name(tmp_path: Path, certified: Callable[..., TlsSpec]) -> None:
+@pytest.mark.parametrize("kind", KeyType)
+def test_a_key_of_another_certificate_is_refused_by_name(
+    tmp_path: Path, certified: Callable[..., TlsSpec], kind: KeyType
+) -> None:
     tls = certified("shop.example")
     pair = tmp_path / "artifact" / PAIR.format(0)
-    other = AUTHORITY.issue_cert("other.example")
-    pair.write_bytes(other.cert_chain_pems[0].bytes() + AUTHORITY.issue_cert("x.example").private_key_pem.bytes())
+    other = AUTHORITY.issue_cert("other.example", key_type=KeyType.ECDSA)
+    key = AUTHORITY.issue_cert("x.example", key_type=kind).private_key_pem
+    pair.write_bytes(other.cert_chain_pems[0].bytes() + key.bytes())
     with pytest.raises(UnusableCertificate, match="the key does not belong to the certificate"):
         ServerChannel(spec(tls), tmp_path)
     pair.write_bytes(b"nothing")

@@ -159,6 +159,24 @@ async def test_each_failure_is_an_event_with_its_class_and_its_reason(bench: Ben
     assert third.startswith("contract: initializer 'lines' is a int")
 
 
+async def test_its_pipeline_tells_when_it_was_assembled_serves_and_has_drained(bench: Bench) -> None:
+    def told() -> list[tuple[PipelineEventKind, str]]:
+        name = f"{ADDRESS} feed:lines"
+        return [(each.kind, each.detail) for each in bench.events if each.pipeline == name]
+
+    first = await built(bench, snapshot(bench, 1, feed(bench, "chain.inbound('gate', print)")))
+    assembled = (PipelineEventKind.ASSEMBLED, "1 handlers, of epoch 1")
+    assert told() == [assembled]
+    await bench.activate(first)
+    activated = (PipelineEventKind.ACTIVATED, "1 handlers, of epoch 1")
+    assert told() == [assembled, activated]
+    lease = first.messages[ADDRESS, "feed:lines"].unit_set.lease(LeaseKind.HTTP, 1, "feed:lines", 0)
+    await bench.activate(await built(bench, snapshot(bench, 2, feed(bench))))
+    assert [kind for kind, _ in told()[2:]] == [PipelineEventKind.ASSEMBLED, PipelineEventKind.ACTIVATED]
+    lease.release()
+    assert told()[4:] == [(PipelineEventKind.DRAINED, "1 handlers, of epoch 1")]
+
+
 async def test_the_listener_keeps_its_last_good_initializer(bench: Bench) -> None:
     first = await built(bench, snapshot(bench, 1, feed(bench)))
     await bench.activate(first)

@@ -6,7 +6,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from changeover.workers.http.faults import BadResponse
-from changeover.workers.serving.exchange import Disconnected, Exchange
+from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from tests.http2_wire import connection_of, spoken
 from tests.waits import until
 from tests.wire import answer_with, echo
@@ -168,6 +168,52 @@ async def test_trailers_end_a_body() -> None:
         assert (await client.answer(number)).body == b"POST / body"
 
 
+async def test_a_request_has_the_fields_behind_its_body_once_that_is_read() -> None:
+    seen: list[RawHeaders] = []
+
+    async def answer(exchange: Exchange) -> None:
+        seen.append(list(exchange.request.trailers.raw))
+        await exchange.request.body()
+        seen.append(list(exchange.request.trailers.raw))
+        exchange.start(204, [])
+        exchange.end()
+
+    async with spoken(answer) as (server, client):
+        number = client.ask("/", "POST", more=True)
+        await client.give(number, b"body", last=False)
+        await until(lambda: seen, "the request to begin")
+        client.engine.send_headers(number, [("x-sum", "a b"), ("x-sum", "c")], end_stream=True)
+        client.flush()
+        assert (await client.answer(number)).status == 204
+        assert seen == [[], [(b"x-sum", b"a b"), (b"x-sum", b"c")]]
+        assert len(connection_of(server).streams) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ((":path", "/b"), "a trailer is no header field"),
+        (("X-Sum", "1"), "a trailer is no header field"),
+        (("x-sum", "1\r\nhost: b"), "a trailer is no header field"),
+        (("content-length", "4"), "content-length cannot be a trailer"),
+        (("host", "b"), "host cannot be a trailer"),
+        (("transfer-encoding", "chunked"), "transfer-encoding cannot be a trailer"),
+        (("x-sum", "1" * 16 * 1024), "trailers take more than 16384 bytes"),
+    ],
+)
+async def test_what_cannot_stand_behind_a_body_is_refused_and_the_others_are_served(
+    field: tuple[str, str], why: str
+) -> None:
+    async with spoken() as (_, client):
+        number = client.ask("/", "POST", more=True)
+        await client.give(number, b"body", last=False)
+        client.engine.send_headers(number, [field], end_stream=True)
+        client.flush()
+        answer = await client.answer(number)
+        assert (answer.status, answer.body) == (400, f"{why}\n".encode())
+        assert (await client.get("/a")).body == b"GET /a "
+
+
 async def test_an_answer_has_fields_behind_its_body_for_who_asks_for_them() -> None:
     async def answer(exchange: Exchange) -> None:
         exchange.start(200, [])
@@ -179,6 +225,35 @@ async def test_an_answer_has_fields_behind_its_body_for_who_asks_for_them() -> N
         assert (await client.answer(asked)).body == b"body"
         assert client.answers[asked].trailers == {"checksum": "1"}
         assert (await client.get("/")).trailers == {}
+
+
+async def test_an_answer_of_which_nothing_has_left_is_broken_off_with_one_that_says_so() -> None:
+    async def spoiled(exchange: Exchange) -> None:
+        exchange.start(200, [(b"x-own", b"1")])
+        exchange.write(b"secret")
+        exchange.abort()
+
+    async with spoken(spoiled) as (server, client):
+        answer = await client.get("/")
+        assert (answer.status, answer.body, answer.reset) == (500, b"Internal Server Error\n", None)
+        assert "x-own" not in answer.fields
+        assert len(connection_of(server).streams) == 0
+
+
+async def test_an_answer_of_which_something_has_left_is_broken_off_in_the_middle() -> None:
+    async def spoiled(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(b"begun")
+        await left.wait()
+        exchange.abort()
+
+    left = asyncio.Event()
+    async with spoken(spoiled) as (_, client):
+        number = client.ask("/")
+        await until(lambda: client.answers[number].body == b"begun", "its beginning")
+        left.set()
+        answer = await client.answer(number)
+        assert (answer.status, answer.reset) == (200, ErrorCodes.INTERNAL_ERROR)
 
 
 async def test_pieces_of_a_cookie_are_one_field() -> None:

@@ -155,6 +155,39 @@ def test_an_initializer_sees_where_its_connections_come_from() -> None:
     assert made.descriptor == InitializerDescriptor("Lines", summary="Lines of text.")
 
 
+class Telling(PipelineInitializer):
+    """Says of itself what it is told to."""
+
+    def __init__(self, said: Any) -> None:
+        self._said = said
+
+    @property
+    def descriptor(self) -> InitializerDescriptor:
+        told: InitializerDescriptor = self._said
+        return told
+
+    def configure(self, chain: Chain, channel: Served) -> None:
+        end(chain)
+
+
+def test_what_an_initializer_says_of_itself_is_words_that_fit_a_line() -> None:
+    said = InitializerDescriptor("Lines\n of \udcff", "text", "so " * 100)
+    told = configured("feed:lines", Telling(said), Served("")).descriptor
+    assert (told.name, told.category, len(told.summary)) == ("Lines of \\udcff", "text", 200)
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        ("lines", "descriptor is a str; return an InitializerDescriptor"),
+        (InitializerDescriptor("lines", summary=3), "descriptor.summary is a int; give text"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_description_is_refused(said: object, fact: str) -> None:
+    with pytest.raises(ContractBroken, match=fact):
+        configured("feed:lines", Telling(said), Served(""))
+
+
 def test_only_what_is_marked_is_an_initializer() -> None:
     def lines(chain: Chain, channel: Served) -> None:
         """Lines."""

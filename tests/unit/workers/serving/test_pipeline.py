@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -165,6 +166,36 @@ async def test_a_request_without_an_id_has_one_once_it_fails(caplog: pytest.LogC
     assert first == again
     assert len(first) == 32
     assert {*other}.isdisjoint({first})
+
+
+@pytest.mark.parametrize("given", ["a" * 129, "a b", "\x9b31m", "\x85GET /other failed", '"', ""])
+async def test_a_client_writes_nothing_into_the_log_of_failures_but_an_id(
+    given: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Request] = []
+
+    async def broken(request: Request, call: CallContext) -> Response:
+        seen.append(request)
+        raise RuntimeError("secret")
+
+    await Served(Pipeline("shop", (), broken)).get("/a", x_request_id=given)
+    (record,) = caplog.records
+    assert re.fullmatch("GET /a failed on epoch 7, route shop, request [0-9a-f]{32}", record.getMessage())
+    assert seen[0].headers["x-request-id"] == vars(record)["request_id"], "access logs have the same"
+
+
+@pytest.mark.parametrize("body", ["text", bytearray(b"bytes"), iter([b"bytes"]), None, 7])
+async def test_a_body_that_is_none_is_an_error_before_anything_is_sent(
+    body: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wrong(request: Request, call: CallContext) -> Response:
+        return Response(body)
+
+    answer = await Served(Pipeline("shop", (), wrong)).get()
+    assert (answer.status, answer.json) == (500, {"status": 500, "title": "Internal server error"})
+    kind = type(body).__name__
+    advice = f"the body of a Response is {kind}; give bytes, or an asynchronous iterator of bytes"
+    assert advice in caplog.text
 
 
 async def test_an_error_behind_a_mount_is_logged_with_the_path_that_was_asked_for(

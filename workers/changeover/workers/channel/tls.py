@@ -136,6 +136,7 @@ def _reason(error: Exception) -> str:
 
 _REASONS = {
     "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "NO_CERTIFICATE_ASSIGNED": "the key does not belong to the certificate",  # and is of another kind
     "PEM lib": "it holds no certificate with its key in PEM form",
     "NO_START_LINE": "it holds no certificate in PEM form",
 }

@@ -12,6 +12,7 @@ from changeover.workers.message.pipeline import MessagePipeline, configured
 from changeover.workers.plugins.hooks import Hooks
 from changeover.workers.plugins.refused import ContractBroken, Refused, Site, refusal_of
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
+from changeover.workers.protocol.registry import raw_pipeline
 from changeover.workers.protocol.snapshot import ChannelSpec, HandlerRef, PipelineSpec
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.handlers import Handler
@@ -54,6 +55,9 @@ class PipelineUnit(Unit):
     async def activate(self) -> Refusal | None:
         self._note(PipelineEventKind.ACTIVATED)
         return None
+
+    def drained(self) -> None:
+        self._note(PipelineEventKind.DRAINED)
 
     def _parts(self, ref: HandlerRef, others: Others) -> tuple[Handler, ...]:
         """What a handler is in the pipeline: a ready-made one that sees in and out is two."""
@@ -109,9 +113,17 @@ class ChannelUnit(Unit):
                 self.pipelines[name].count(self.key.ref.name, self._counters)
             except Refused as refused:
                 fault, summary = refused.refusal.fault, refused.refusal.summary
-                self._note(PipelineEventKind.INITIALIZER_FAILED, name, f"{fault.value}: {summary}")
+                self._note_failed(name, f"{fault.value}: {summary}")
                 raise
         self.linked()
+        self._note(PipelineEventKind.ASSEMBLED)
+
+    async def activate(self) -> Refusal | None:
+        self._note(PipelineEventKind.ACTIVATED)
+        return None
+
+    def drained(self) -> None:
+        self._note(PipelineEventKind.DRAINED)
 
     async def _configured(self, name: str, others: Others) -> MessagePipeline:
         """Have an initializer say what is spoken; its failure is its plugin's."""
@@ -136,13 +148,20 @@ class ChannelUnit(Unit):
                 if isinstance(matches, bool):
                     return matches
                 told = f"{Fault.CONTRACT.value}: selector answered with a {type(matches).__name__}, not a bool"
-            self._note(PipelineEventKind.INITIALIZER_FAILED, name, told)
+            self._note_failed(name, told)
             return False
 
         return use
 
-    def _note(self, kind: PipelineEventKind, name: str, detail: str) -> None:
-        self._counters.observer.note(PipelineEvent(kind, "", name, detail))
+    def _note(self, kind: PipelineEventKind) -> None:
+        """It happened to each of its pipelines."""
+        for initializer, pipeline in self.pipelines.items():
+            name = raw_pipeline(self.key.ref.name, initializer)
+            detail = f"{len(pipeline.handlers)} handlers, of epoch {self.key.since}"
+            self._counters.observer.note(PipelineEvent(kind, name, "", detail))
+
+    def _note_failed(self, initializer: str, detail: str) -> None:
+        self._counters.observer.note(PipelineEvent(PipelineEventKind.INITIALIZER_FAILED, "", initializer, detail))
 
     async def end(self) -> Refusal | None:
         self.lifecycle.end()

@@ -7,12 +7,29 @@ in whatever order its last lease goes; nothing that happens later waits for it.
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
+from changeover.workers.generation.units import Unit
 from changeover.workers.protocol.snapshot import UnitKey, UnitRef
 from changeover.workers.serving.lease import Lease, UnitSet
 
 OnDrained = Callable[[tuple[UnitKey, ...]], None]
+
+
+def noted(resident: Mapping[UnitKey, Unit], on_drained: OnDrained) -> OnDrained:
+    """Have units note that they are drained before somebody is told of them.
+
+    Args:
+        resident: Every unit that lives here.
+        on_drained: Told then.
+    """
+
+    def tell(keys: tuple[UnitKey, ...]) -> None:
+        for key in keys:
+            resident[key].drained()
+        on_drained(keys)
+
+    return tell
 
 
 class Drains:

@@ -44,7 +44,8 @@ def _raw(generation: Generation) -> Iterator[PipelineEntry]:
         declared = ((f"{owner.ref.name}:{each.name}", each.declared) for each in target.pipeline.handlers)
         handlers = tuple(HandlerEntry(title, own.direction.value, own.phase.value, owner) for title, own in declared)
         held = Counter(lease.kind.value for lease in target.unit_set.live_leases() if lease.path == name)
-        yield PipelineEntry(keys[UnitRef(UnitKind.CHANNEL, address)], (), handlers, owner, dict(held), name)
+        key, told = keys[UnitRef(UnitKind.CHANNEL, address)], target.pipeline.descriptor
+        yield PipelineEntry(key, (), handlers, owner, dict(held), name, told)
 
 
 def _handlers(generation: Generation) -> Iterator[tuple[UnitKey, Handler]]:

@@ -80,6 +80,9 @@ class Unit(ABC):
         """Do what comes after the commit that replaced it; what went wrong is told."""
         return None
 
+    def drained(self) -> None:  # noqa: B027 - most units tell nobody
+        """Note that what serves lacks it, and that no lease holds it any more."""
+
     @property
     def exclusive(self) -> bool:
         """Whether it is active in one worker only: `activate` begins that, and `deactivate` ends it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.generation import inheriting
 from changeover.workers.generation.build import assemble, prepare
-from changeover.workers.generation.drain import Drains, OnDrained
+from changeover.workers.generation.drain import Drains, OnDrained, noted
 from changeover.workers.generation.exclusive import Exclusive
 from changeover.workers.generation.making import unit_of
 from changeover.workers.generation.migrations import Migrations
@@ -97,9 +97,9 @@ class Workshop:
         self._hooks = Hooks(hook_deadline, witness, rehearses=stage == "preflight")
         self._ready_made = ReadyMadeHandlers()
         self._on_degraded = on_degraded
-        self._drains = Drains(on_drained)
-        self.remnants = Remnants()
         self._resident: dict[UnitKey, Unit] = {}
+        self._drains = Drains(noted(self._resident, on_drained))
+        self.remnants = Remnants()
         self._serving = NOTHING
         self._prepared: dict[int, Generation] = {}
         self._to_deactivate: dict[UnitKey, Unit] = {}

@@ -223,9 +223,13 @@ class StreamExchange:
         self.end()
 
     def abort(self) -> None:
-        """Break the answer off so that the client can tell."""
+        """Break the answer off so that the client can tell; where nothing of it has left, with a 500."""
         if self._stage is Stage.LOST:
             self._line.released(self)
+        elif self._stage is Stage.STARTED:
+            self._stage = Stage.FRESH
+            self.outflow.clear()
+            self.fail(BadMessage(500, "Internal Server Error"))
         elif self._stage is not Stage.OVER:
             self._conclude(Stage.OVER)
             self._line.reset(self, INTERNAL_ERROR)
@@ -390,10 +394,5 @@ class StreamExchange:
         self._departure.wake()
 
     def _break(self, fact: str) -> None:
-        if self._sent:
-            self.abort()
-        else:
-            self._stage = Stage.FRESH
-            self.outflow.clear()
-            self.fail(BadMessage(500, "Internal Server Error"))
+        self.abort()
         raise BadResponse(fact)

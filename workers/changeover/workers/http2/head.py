@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http.body import MAX_EXTRA
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.http.fields import Expectation
+from changeover.workers.http.fields import UNTRAILED, Expectation
 from changeover.workers.http.target import Target, is_authority, split_target
 from changeover.workers.http2.faults import Malformed
 
@@ -77,6 +78,23 @@ def parse_head(fields: Iterable[Field], limits: Limits) -> RequestHead:
         _length([value for name, value in plain if name == b"content-length"], limits),
         _expectation([value for name, value in plain if name == b"expect"]),
     )
+
+
+def parse_trailers(fields: Iterable[Field]) -> list[Field]:
+    """Read the fields behind a stream's body.
+
+    Raises:
+        BadMessage: One of them cannot stand there, or they take too much.
+    """
+    found = [(bytes(name), bytes(value)) for name, value in fields]
+    if sum(len(name) + len(value) for name, value in found) > MAX_EXTRA:
+        raise BadMessage(400, f"trailers take more than {MAX_EXTRA} bytes")
+    for name, value in found:
+        if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
+            raise BadMessage(400, "a trailer is no header field")
+        if name in UNTRAILED or name in FORBIDDEN:
+            raise BadMessage(400, f"{name.decode()} cannot be a trailer")
+    return found
 
 
 def _divided(fields: Iterable[Field]) -> tuple[dict[bytes, bytes], list[Field], int]:

@@ -11,7 +11,7 @@ from changeover.workers.http.faults import BadMessage
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.faults import Malformed
 from changeover.workers.http2.frames import PROTOCOL_ERROR
-from changeover.workers.http2.head import REFUSED, parse_head
+from changeover.workers.http2.head import REFUSED, parse_head, parse_trailers
 from changeover.workers.http2.ledger import REFUSAL
 from changeover.workers.http2.logged import LoggedStream
 from changeover.workers.http2.outflow import Rounds
@@ -261,6 +261,14 @@ class Streams:
             if not wanted:
                 self.reset(stream, NO_ERROR)
 
+    def _on_trailers(self, event: events.TrailersReceived) -> None:
+        stream = self._open.get(event.stream_id)
+        if stream is not None:
+            try:
+                stream.request.expect_trailers(parse_trailers(event.headers))
+            except BadMessage as error:
+                stream.fail(error)
+
     def _on_end(self, event: events.StreamEnded) -> None:
         stream = self._open.get(event.stream_id)
         if stream is not None:
@@ -332,6 +340,7 @@ class Streams:
 _HANDLERS: dict[type[events.Event], Callable[[Streams, Any], None]] = {
     events.RequestReceived: Streams._on_request,
     events.DataReceived: Streams._on_data,
+    events.TrailersReceived: Streams._on_trailers,
     events.StreamEnded: Streams._on_end,
     events.StreamReset: Streams._on_reset,
     events.WindowUpdated: Streams._on_window,

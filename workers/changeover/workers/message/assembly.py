@@ -11,24 +11,11 @@ import msgspec
 
 from changeover.workers.message.chain import Chain
 from changeover.workers.plugins.refused import ContractBroken
+from changeover.workers.protocol.assembly import InitializerDescriptor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MARK = "__changeover_initializer__"
-
-
-class InitializerDescriptor(msgspec.Struct, frozen=True):
-    """What an initializer says of itself.
-
-    Attributes:
-        name: For people.
-        category: What kind of protocol it speaks.
-        summary: One line.
-    """
-
-    name: str
-    category: str = "message"
-    summary: str = ""
 
 
 class Served(msgspec.Struct, frozen=True):

@@ -6,15 +6,21 @@ from contextlib import aclosing
 from time import monotonic_ns
 from typing import Any
 
-from changeover.workers.message.assembly import InitializerDescriptor, PipelineInitializer, Served
+import msgspec
+
+from changeover.workers.message.assembly import PipelineInitializer, Served
 from changeover.workers.message.chain import Chain
 from changeover.workers.message.channel import Channel, Pressure
 from changeover.workers.message.contract import MessageCall, MessageService
 from changeover.workers.message.meter import Meter
 from changeover.workers.plugins.manifest import Direction
 from changeover.workers.plugins.refused import ContractBroken
+from changeover.workers.protocol.assembly import InitializerDescriptor
 from changeover.workers.serving.contract import NotReady
 from changeover.workers.serving.counters import Counters, PipelineCounters
+
+LONGEST_WORDS = 200
+"""Characters of each word of an initializer about itself that are shown."""
 
 Steps = Generator[Awaitable[Any], Any, None]
 
@@ -152,10 +158,22 @@ def configured(name: str, initializer: PipelineInitializer, channel: Served) -> 
     difference = first.difference(second)
     if difference:
         raise ContractBroken(f"configure registers something else when it is called again: {difference}")
-    descriptor = initializer.descriptor
+    return MessagePipeline(name, _described(initializer.descriptor), first)
+
+
+def _described(descriptor: object) -> InitializerDescriptor:
+    """The descriptor in as many words as an operator is shown, and in none that cannot be sent."""
     if not isinstance(descriptor, InitializerDescriptor):
         raise ContractBroken(f"descriptor is a {type(descriptor).__name__}; return an InitializerDescriptor")
-    return MessagePipeline(name, descriptor, first)
+    fields: dict[str, object] = msgspec.structs.asdict(descriptor)
+    for field, text in fields.items():
+        if not isinstance(text, str):
+            raise ContractBroken(f"descriptor.{field} is a {type(text).__name__}; give text")
+    return InitializerDescriptor(*(_shown(str(text)) for text in fields.values()))
+
+
+def _shown(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_WORDS].encode("utf-8", "backslashreplace").decode()
 
 
 def _chain(name: str, initializer: PipelineInitializer, channel: Served) -> Chain:

@@ -48,3 +48,17 @@ class Rule(msgspec.Struct, frozen=True):
     proxied: bool | None = None
     label: str = ""
     use: str = ""
+
+
+class InitializerDescriptor(msgspec.Struct, frozen=True):
+    """What an initializer says of itself.
+
+    Attributes:
+        name: For people.
+        category: What kind of protocol it speaks.
+        summary: One line.
+    """
+
+    name: str
+    category: str = "message"
+    summary: str = ""

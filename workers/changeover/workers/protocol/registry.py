@@ -4,6 +4,7 @@ from typing import Self
 
 import msgspec
 
+from changeover.workers.protocol.assembly import InitializerDescriptor
 from changeover.workers.protocol.snapshot import PipelineSpec, Route, Snapshot, UnitKey
 
 
@@ -34,6 +35,7 @@ class PipelineEntry(msgspec.Struct, frozen=True):
         leases: Who holds it now: kind -> how many.
         initializer: Which one put it together, where it speaks a raw protocol at the address that is `key`'s name, and
             `service` is the plugin that answers; empty for HTTP.
+        descriptor: What that initializer says of itself; null for HTTP.
     """
 
     key: UnitKey
@@ -42,6 +44,7 @@ class PipelineEntry(msgspec.Struct, frozen=True):
     service: UnitKey | None = None
     leases: dict[str, int] = {}
     initializer: str = ""
+    descriptor: InitializerDescriptor | None = None
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ from changeover.workers.participant.machine import Identity, Machine, Patience
 from changeover.workers.protocol.epoch import Stamp
 from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
-from changeover.workers.protocol.snapshot import Snapshot, UnitKey, UnitKind
+from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.protocol.table import BugFound
 from changeover.workers.runtime import vitals
 from changeover.workers.runtime.accept import Acceptor, State
@@ -47,7 +47,6 @@ from changeover.workers.runtime.shell import AFTERMATH, Shell
 from changeover.workers.runtime.title import set_title
 from changeover.workers.serving import attribution, overdue
 from changeover.workers.serving.dispatch import LiveDispatcher
-from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 
 logger = logging.getLogger("changeover.worker")
 
@@ -275,10 +274,6 @@ class Worker:
         self._shell.switched(old, new)
 
     def _on_drained(self, units: tuple[UnitKey, ...]) -> None:
-        for key in units:
-            if key.ref.kind is UnitKind.PIPELINE:
-                event = PipelineEvent(PipelineEventKind.DRAINED, key.ref.name, "", f"of epoch {key.since}")
-                self._observatory.note(event)
         self._shell.feed(events.UnitsDrained(units))
 
     def _on_proven(self, proven: Proven) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,8 @@ IDENTITY = "request_id"
 """Where handlers find the request's id in `CallContext.extensions`."""
 FIELD = "x-request-id"
 """The field by which access logs know a request."""
+_SANE = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+"""What a client may call its request; a log has nothing else of it."""
 
 
 def is_ending(error: BaseException) -> bool:
@@ -84,8 +87,10 @@ def report(error: BaseException, request: Request, call: CallContext) -> None:
 
 def _identify(request: Request, call: CallContext) -> str:
     """The id that a handler or the client gave the request, else one made now, which all who tell of it have."""
-    request_id: str = call.extensions.get(IDENTITY) or request.headers.get(FIELD, "")
+    request_id: str = call.extensions.get(IDENTITY, "")
     if not request_id:
-        request_id = request.headers[FIELD] = secrets.token_hex(16)
+        given = request.headers.get(FIELD, "")
+        request_id = given if _SANE.fullmatch(given) else secrets.token_hex(16)
+        request.headers[FIELD] = request_id
     call.extensions[IDENTITY] = request_id
     return request_id

@@ -2,7 +2,7 @@
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from typing import Any
 
 import msgspec
@@ -45,11 +45,15 @@ class Reply(msgspec.Struct, eq=False):
     _tail: bytes = AT_REST
 
     async def send(self, response: Response) -> None:
-        """Send the whole response. Returns early when the client leaves."""
+        """Send the whole response. Returns early when the client leaves.
+
+        Raises:
+            TypeError: Its body is none; nothing was sent.
+        """
         if isinstance(response.body, bytes):
             self.send_whole(response, response.body)
         else:
-            await self._send_pieces(response, response.body)
+            await self._send_pieces(response, _pieces(response.body))
 
     def send_whole(self, response: Response, body: bytes) -> None:
         """Send a response whose body is at hand."""
@@ -100,7 +104,7 @@ class Reply(msgspec.Struct, eq=False):
         if self.call is not None:
             self.call.lease.kind = kind
 
-    async def _send_pieces(self, response: Response, body: AsyncIterator[bytes]) -> None:
+    async def _send_pieces(self, response: Response, body: AsyncIterable[bytes]) -> None:
         pump: asyncio.Task[BaseException | None] = asyncio.Task(
             self._pump(response, body), name="changeover: response body"
         )
@@ -114,7 +118,7 @@ class Reply(msgspec.Struct, eq=False):
             raise error
         self.abandon()
 
-    async def _pump(self, response: Response, body: AsyncIterator[bytes]) -> BaseException | None:
+    async def _pump(self, response: Response, body: AsyncIterable[bytes]) -> BaseException | None:
         """Send head, pieces and end; an error is handed back as a value, because SystemExit in a task ends the loop.
 
         What is there in one turn of the loop leaves in one system call: the head with the first pieces, the end with
@@ -135,7 +139,7 @@ class Reply(msgspec.Struct, eq=False):
             return error
         return None
 
-    async def _send_each(self, body: AsyncIterator[bytes]) -> None:
+    async def _send_each(self, body: AsyncIterable[bytes]) -> None:
         try:
             async for piece in body:
                 self._become(LeaseKind.STREAM)
@@ -170,7 +174,14 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         lease.kind = _TASK
 
 
-async def close(body: AsyncIterator[bytes]) -> None:
+def _pieces(body: object) -> AsyncIterable[bytes]:
+    if isinstance(body, AsyncIterable):
+        return body
+    kind = type(body).__name__
+    raise TypeError(f"the body of a Response is {kind}; give bytes, or an asynchronous iterator of bytes")
+
+
+async def close(body: AsyncIterable[bytes]) -> None:
     """Close a body that is not read any further, so that its own clean-up runs now."""
     aclose = getattr(body, "aclose", None)
     if aclose is not None:

@@ -12,7 +12,7 @@ message is one frame.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from websockets.exceptions import ProtocolError
@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 
 from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.limits import Limits
-from changeover.workers.channel.outlet import Course
+from changeover.workers.channel.outlet import JOIN, Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.lease import LeaseKind
@@ -42,6 +42,9 @@ class Site(Protocol):
 
     limits: Limits
     buffer: memoryview
+
+    def cork(self, answer: "WebSocketConnection") -> None:
+        """Have it uncorked once what runs now has run."""
 
 
 class WebSocketConnection(asyncio.BufferedProtocol):
@@ -66,9 +69,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
-        "_clogged", "_closed", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site",
-        "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests", "server", "since",
-        "watch",
+        "_clogged", "_closed", "_heard", "_held", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading",
+        "_several", "_site", "_stirred", "_transport", "_turn", "_unread", "_unsent", "client", "outcome", "outlet",
+        "requests", "server", "since", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -89,8 +92,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._plain = PlainFrames(site.limits.message) if plain else None
         self._stirred = Waiters()
         self._unread = bytearray()
+        self._held: list[bytes] = []
+        self._unsent = 0
         self._reading = True
-        self._clogged = self._probed = False
+        self._clogged = self._probed = self._several = False
         self._heard = 0
         self._turn = TURN
 
@@ -127,6 +132,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         self._unread.clear()
+        self._held.clear()
         self._end(CloseCode.LOST)
         self._protocol.parser.close()  # it waits for more, and holds the protocol, which holds it
         self.outlet.lost()
@@ -142,6 +148,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Go on with bytes of the client."""
         self._heard += 1
         self._probed = False
+        if not self._held:
+            self._several = False
         if not self._unread and len(data) <= STEP and not self._holding:
             self._feed(data)
             self._regulate()
@@ -229,15 +237,23 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         if self._closed is not None:
             raise WebSocketClosed(*self._closed)
         if self._plain is not None:
-            if not self._transport.is_closing():
-                head, payload = framed(message)
+            head, payload = framed(message)
+            if self._several:
+                self._hold_back((head, payload), len(payload))
+            elif not self._transport.is_closing():
+                self._several = True
                 self.outlet.send((head, payload), len(payload))
             return
         if isinstance(message, str):
             self._protocol.send_text(message.encode())
         else:
             self._protocol.send_binary(message)
-        self._flush()
+        if self._several:
+            pieces = self._protocol.data_to_send()
+            self._hold_back(pieces, sum(map(len, pieces)))
+        else:
+            self._several = True
+            self._flush()
 
     @property
     def pressed(self) -> bool:
@@ -246,6 +262,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     async def drain(self) -> None:
         """See `Session`."""
+        if self._held:
+            self._let_go()
         await self.outlet.drain()
 
     def close(self, code: int, reason: str) -> None:
@@ -293,7 +311,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
                 self._parse(data)
         except UnicodeDecodeError:
             self._fail(CloseCode.BAD_TEXT, "a text message is not UTF-8")
-        if self._inbox:
+        messages = len(self._inbox)
+        if messages:
+            if messages > 1:
+                self._several = True
             self._stirred.wake()
 
     def _parse(self, data: bytes) -> None:
@@ -317,9 +338,34 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             else:
                 self._transport.resume_reading()
 
+    # From messages to bytes. An only answer leaves at once; where there are several in one turn of the loop, or an
+    # earlier one left in it, the rest leaves with its end in one piece.
+
+    def _hold_back(self, pieces: Sequence[bytes], size: int) -> None:
+        if not self._held:
+            self._site.cork(self)
+        self._held += pieces
+        self._unsent += size
+        if self._unsent >= JOIN:
+            self._let_go()
+
+    def uncork(self) -> None:
+        """Write what was held back: the turn is over."""
+        self._several = False
+        if self._held:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        pieces, size = self._held, self._unsent
+        self._held, self._unsent = [], 0
+        if not self.outlet.ended and not self._transport.is_closing():
+            self.outlet.send(pieces, size)
+
     def _flush(self) -> None:
         """Write what the protocol has to say; the empty piece means that it has nothing more to say."""
         writes = self._protocol.data_to_send()
+        if writes and self._held:
+            self._let_go()
         pieces = [piece for piece in writes if piece]
         if self.outlet.ended or self._transport.is_closing():
             return

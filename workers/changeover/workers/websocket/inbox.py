@@ -26,9 +26,9 @@ class Inbox:
         self._beginning: bytearray | None = None
         self._text = False
 
-    def __bool__(self) -> bool:
-        """Whether there is a message."""
-        return bool(self._messages)
+    def __len__(self) -> int:
+        """How many messages there are."""
+        return len(self._messages)
 
     @property
     def full(self) -> bool:

@@ -1,0 +1,108 @@
+"""Messages of one turn of the loop leave together, in their order; an only answer waits for nothing."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from changeover.workers.channel.outlet import JOIN, Outlet
+from changeover.workers.serving.contract import CallContext
+from changeover.workers.serving.websocket import WebSocket, WebSocketService
+from tests.websockets_wire import COMPRESSING, ECHO, TEXT, RawSocket, frame, speaking
+
+PLAIN = ""
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each write behind the handshake."""
+    sizes: list[int] = []
+    send = Outlet.send
+
+    def counted(self: Outlet, pieces: Sequence[bytes], size: int) -> None:
+        if not pieces[0].startswith(b"HTTP/1.1 101"):
+            sizes.append(sum(map(len, pieces)))
+        send(self, pieces, size)
+
+    monkeypatch.setattr(Outlet, "send", counted)
+    return sizes
+
+
+async def several(socket: WebSocket, call: CallContext) -> None:
+    """Answer each message with ten."""
+    await socket.accept()
+    async for _ in socket:
+        for number in range(10):
+            await socket.send(str(number))
+
+
+SEVERAL = WebSocketService("test:several", several)
+
+
+async def heard(client: RawSocket, count: int) -> list[bytes]:
+    return [(await client.frame())[1] for _ in range(count)]
+
+
+@pytest.mark.parametrize("fields", [PLAIN, COMPRESSING])
+async def test_answers_to_what_came_together_leave_together(fields: str, writes: list[int]) -> None:
+    async with speaking(ECHO) as server:
+        client = await server.raw(fields=fields)
+        client.send(b"".join(frame(TEXT, b"%d" % number) for number in range(10)))
+        await client.exactly(sum(writes) or 1)
+        assert len(writes) == 1
+
+
+async def test_an_only_answer_is_not_held_back(writes: list[int]) -> None:
+    async def answer(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        async for message in socket:
+            before = len(writes)
+            await socket.send(message)
+            left.append(len(writes) - before)
+
+    left: list[int] = []
+    async with speaking(WebSocketService("test:answer", answer)) as server:
+        client = await server.raw()
+        for number in range(3):
+            client.send(frame(TEXT, b"%d" % number))
+            assert await heard(client, 1) == [b"%d" % number]
+    assert left == [1, 1, 1]
+
+
+async def test_of_several_answers_to_one_message_the_first_leaves_at_once_and_the_rest_together(
+    writes: list[int],
+) -> None:
+    async with speaking(SEVERAL) as server:
+        client = await server.raw()
+        for _ in range(2):
+            client.send(frame(TEXT))
+            assert await heard(client, 10) == [b"%d" % number for number in range(10)]
+        assert writes == [3, 27, 3, 27]
+
+
+async def test_messages_before_an_end_leave_before_it() -> None:
+    async def leaving(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        for number in range(3):
+            await socket.send(str(number))
+        await socket.close(4000, "done")
+
+    async with speaking(WebSocketService("test:leaving", leaving)) as server:
+        client = await server.raw()
+        assert await heard(client, 3) == [b"0", b"1", b"2"]
+        assert await client.closing() == (4000, "done")
+
+
+async def test_no_more_is_held_back_than_is_cheap_to_join(writes: list[int]) -> None:
+    piece = b"x" * 10_000
+
+    async def long(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        for _ in range(9):
+            await socket.send(piece)
+        await socket.receive()
+
+    async with speaking(WebSocketService("test:long", long)) as server:
+        client = await server.raw()
+        assert await heard(client, 9) == [piece] * 9
+        assert [size // len(piece) for size in writes] == [1, 4, 4]
+        assert max(writes) < JOIN + 2 * len(piece)
