@@ -24,6 +24,7 @@ from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.channel.stint import Stint
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.session import RESTART, CloseCode, WebSocketClosed, WebSocketMessage
@@ -32,6 +33,10 @@ from changeover.workers.websocket.plain import PlainFrames, framed
 
 STEP = 16 * 1024
 """Most bytes that are turned into frames at a time: what they decompress to is bounded by it."""
+SMALL_STEP = 1024
+"""The same of a client whose frames are so small that a step was a stint."""
+FRAMES = 64
+"""Frames that the library reads in one turn of the loop: pings and pieces of messages count, too."""
 TURN = 32
 """Most messages that are given to the application in one turn of the loop: others have a turn, too."""
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
@@ -67,7 +72,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
         "_clogged", "_closed", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site",
-        "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests", "server", "since",
+        "_step", "_stint", "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests", "server", "since",
         "watch",
     )  # fmt: skip
 
@@ -93,6 +98,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._clogged = self._probed = False
         self._heard = 0
         self._turn = TURN
+        self._step = STEP
+        self._stint = Stint(FRAMES)
 
     # What the loop calls.
 
@@ -142,7 +149,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Go on with bytes of the client."""
         self._heard += 1
         self._probed = False
-        if not self._unread and len(data) <= STEP and not self._holding:
+        if not self._unread and len(data) <= self._step and not self._holding:
             self._feed(data)
             self._regulate()
         else:
@@ -272,13 +279,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     @property
     def _holding(self) -> bool:
-        """Whether nothing more is looked at: the client is to take, or the application."""
-        return self._clogged or (self._inbox.full and self._closed is None)
+        """Whether nothing more is looked at: the client is to take, or the application, or others have their turn."""
+        return self._clogged or self._stint.rests or (self._inbox.full and self._closed is None)
 
     def _advance(self) -> None:
         while self._unread and not self._holding and not self.outlet.ended:
-            step = bytes(self._unread[:STEP])
-            del self._unread[:STEP]
+            step = bytes(self._unread[: self._step])
+            del self._unread[: self._step]
             self._feed(step)
         if self.outlet.client_shut and not self._unread and not self.outlet.ended:
             self._end(CloseCode.LOST)
@@ -300,7 +307,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Have the library read frames."""
         protocol = self._protocol
         protocol.receive_data(data)
-        for frame in protocol.events_received():
+        frames = protocol.events_received()
+        self._step = SMALL_STEP if len(frames) > FRAMES else min(2 * self._step, STEP)
+        self._stint.spend(len(frames), self._advance)
+        for frame in frames:
             if self._closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
                 self._inbox.put(frame)
         if protocol.state is not State.OPEN:
