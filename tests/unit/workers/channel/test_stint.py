@@ -1,20 +1,21 @@
 """So many steps, then a rest until the next turn of the loop."""
 
 import asyncio
+from functools import partial
 
 from changeover.workers.channel.stint import Stint
 
 
 async def test_after_its_last_step_it_rests_for_a_turn_and_goes_on_once() -> None:
-    stint, gone_on = Stint(3), []
-    stint.spend(2, lambda: gone_on.append("too soon"))
-    assert not stint.rests
-    stint.spend(2, lambda: gone_on.append("after the rest"))
-    stint.spend(5, lambda: gone_on.append("once more"))
-    assert stint.rests
+    stint, rests = Stint(3), []
+    gone_on: list[str] = []
+    for steps, words in ((2, "too soon"), (2, "after the rest"), (5, "once more")):
+        stint.spend(steps, partial(gone_on.append, words))
+        rests.append(stint.rests)
     await asyncio.sleep(0)
-    assert gone_on == ["after the rest"]
+    assert rests == [False, True, True]
     assert not stint.rests
+    assert gone_on == ["after the rest"]
 
 
 async def test_each_stint_is_as_long_as_the_first() -> None:

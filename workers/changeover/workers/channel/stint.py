@@ -1,7 +1,7 @@
 """How long a connection goes on with what its client sends before the loop does something else.
 
-A loop reads from one client again and again as long as its buffer comes back full, and a message may be a few bytes: who
-sends many small ones would have all others wait for seconds.
+A loop reads from one client again and again as long as its buffer comes back full, and a message may be a few bytes:
+who sends many small ones would have all others wait for seconds.
 """
 
 import asyncio

@@ -92,7 +92,7 @@ class Session:
         self._frames.add(data)
 
     def receive(self, now: float) -> Sequence[Event] | None:
-        """What the next frame of the client says, which is to be dealt with before the next; None while none is complete.
+        """What the client's next frame says, to be dealt with before the one behind it; None while none is complete.
 
         Raises:
             Violation: The connection cannot go on.

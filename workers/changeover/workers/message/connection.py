@@ -53,8 +53,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
     kind = LeaseKind.HTTP
     __slots__ = (
         "_advancing", "_arrived", "_held", "_inbox", "_last", "_opened", "_outbox", "_owner", "_reading", "_session",
-        "_site", "_stint", "_transport", "channel", "client", "initializer", "outcome", "outlet", "requests", "server", "since",
-        "watch",
+        "_site", "_stint", "_transport", "channel", "client", "initializer", "outcome", "outlet", "requests", "server",
+        "since", "watch",
     )  # fmt: skip
 
     _transport: asyncio.Transport

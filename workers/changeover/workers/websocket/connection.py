@@ -72,8 +72,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
         "_clogged", "_closed", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site",
-        "_step", "_stint", "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests", "server", "since",
-        "watch",
+        "_step", "_stint", "_stirred", "_transport", "_turn", "_unread", "client", "outcome", "outlet", "requests",
+        "server", "since", "watch",
     )  # fmt: skip
 
     def __init__(
