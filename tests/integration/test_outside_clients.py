@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from tests.service import Story
 from tests.waits import until
 
 AUTHORITY = Authority()
-H2LOAD, WRK, CHROMIUM = shutil.which("h2load"), shutil.which("wrk"), shutil.which("chromium")
+H2LOAD, WRK = shutil.which("h2load"), shutil.which("wrk")
+CHROMIUM, FIREFOX = shutil.which("chromium"), shutil.which("firefox-esr") or shutil.which("firefox")
 with_h2load = pytest.mark.skipif(H2LOAD is None, reason="h2load is not installed (nghttp2-client)")
 with_wrk = pytest.mark.skipif(WRK is None, reason="wrk is not installed")
 with_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+with_firefox = pytest.mark.skipif(FIREFOX is None, reason="firefox is not installed (firefox-esr)")
 over_both = pytest.mark.parametrize("scheme", ["http", "https"])
 
 APP = """
@@ -92,6 +94,21 @@ ALONE = (
     "--remote-debugging-port=0",
 )  # fmt: skip
 """What a browser is told so that it asks nobody but the service."""
+COMPRESSING = "permessage-deflate"
+WITH_WINDOWS = f"{COMPRESSING}; server_max_window_bits=12; client_max_window_bits=12"
+"""What was agreed on, as Chromium tells it; Firefox tells of no windows."""
+QUIET = """
+user_pref("app.update.enabled", false);
+user_pref("browser.aboutwelcome.enabled", false);
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("extensions.update.enabled", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "");
+user_pref("toolkit.telemetry.enabled", false);
+"""
+"""The same for one that reads it from a file."""
 
 
 class Shop:
@@ -193,15 +210,28 @@ async def test_wrk_gets_every_answer(shop: Shop, scheme: str) -> None:
             assert not re.search("Non-2xx|Socket errors", out), out
 
 
-@asynccontextmanager
-async def browsing(folder: Path, url: str) -> AsyncIterator[None]:
-    """A browser that has been sent to a page."""
+def chromium(folder: Path) -> list[str]:
+    """What starts it, but for the page."""
     assert CHROMIUM is not None
+    return [CHROMIUM, *ALONE, f"--user-data-dir={folder / 'browser'}"]
+
+
+def firefox(folder: Path) -> list[str]:
+    """The same."""
+    assert FIREFOX is not None
+    profile = folder / "browser"
+    profile.mkdir()
+    (profile / "user.js").write_text(QUIET)
+    return [FIREFOX, "--headless", "--no-remote", "--profile", str(profile)]
+
+
+@asynccontextmanager
+async def browsing(folder: Path, start: list[str], url: str) -> AsyncIterator[None]:
+    """A browser that has been sent to a page."""
     with (folder / "browser.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            CHROMIUM, *ALONE, f"--user-data-dir={folder / 'browser'}", url, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+            *start, url, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "HOME": str(folder)}
+        )
     try:
         yield
     finally:
@@ -209,15 +239,23 @@ async def browsing(folder: Path, url: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-@with_chromium
 @pytest.mark.slow
-@over_both
-async def test_a_browser_speaks_over_a_websocket_and_hears_of_a_roll(shop: Shop, scheme: str) -> None:
-    async with shop.server(scheme) as (server, url), browsing(shop.folder, f"{url}/"):
+@pytest.mark.parametrize(
+    ("browser", "scheme", "extensions"),
+    [
+        pytest.param(chromium, "http", WITH_WINDOWS, marks=with_chromium, id="chromium-http"),
+        pytest.param(chromium, "https", WITH_WINDOWS, marks=with_chromium, id="chromium-https"),
+        pytest.param(firefox, "http", COMPRESSING, marks=with_firefox, id="firefox-http"),
+    ],
+)
+async def test_a_browser_speaks_over_a_websocket_and_hears_of_a_roll(
+    shop: Shop, browser: Callable[[Path], list[str]], scheme: str, extensions: str
+) -> None:
+    async with shop.server(scheme) as (server, url), browsing(shop.folder, browser(shop.folder), f"{url}/"):
         assert await shop.told("first") == {
             "page": "h2" if scheme == "https" else "http/1.1",
             "protocol": "chat.v2",
-            "extensions": "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
+            "extensions": extensions,
             "echoes": ["h\u00e9llo", [200_000, 7]],
             "code": 4000,
             "reason": "enough",

@@ -3,14 +3,19 @@
 import asyncio
 import socket
 
+import pytest
+
 from changeover.workers.channel.outlet import RESET, STRETCH
+from changeover.workers.http.body import ChunkScanner
+from changeover.workers.http.upload import STEP
 from changeover.workers.serving.exchange import Exchange
 from tests.memory_connection import MemoryConnection
-from tests.waits import until
-from tests.wire import FakeDispatcher, get, serving
+from tests.waits import DEADLINE, until
+from tests.wire import FakeDispatcher, echo, get, serving
 
 PIECE = b"x" * 65536
 PIECES = 64
+CHUNK = b"1\r\nx\r\n"
 
 
 async def test_a_client_that_takes_everything_leaves_turns_to_others() -> None:
@@ -32,6 +37,32 @@ async def test_a_client_that_takes_everything_leaves_turns_to_others() -> None:
         await asyncio.sleep(0)
         turns.append(written)
     assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= STRETCH  # noqa: RUF007
+
+
+async def test_a_body_in_many_small_chunks_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, count, scan = 0, 30_000, ChunkScanner.scan
+
+    def counted(scanner: ChunkScanner, data: bytes) -> int:
+        nonlocal seen
+        before = scanner.chunks
+        taken = scan(scanner, data)
+        seen += scanner.chunks - before
+        return taken
+
+    monkeypatch.setattr(ChunkScanner, "scan", counted)
+    async with serving(echo) as server:
+        client = await server.client()
+        client.send(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await until(lambda: server.dispatcher.tasks)
+        client.send(CHUNK * count + b"0\r\n\r\n")
+        most = 0
+        async with asyncio.timeout(DEADLINE):
+            while seen <= count:
+                before = seen
+                await asyncio.sleep(0)
+                most = max(most, seen - before)
+        assert 0 < most <= 2 * STEP // len(CHUNK)
+        assert await client.response() == (200, b"POST / " + b"x" * count)
 
 
 async def test_who_writes_to_a_client_that_is_gone_lets_others_hear_of_it() -> None:

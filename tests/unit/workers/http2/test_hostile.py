@@ -7,10 +7,12 @@ import pytest
 from hpack import Encoder
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.http2.connection import FRAMES
+from changeover.workers.http2.frames import Frame, Frames
 from changeover.workers.serving.exchange import Exchange
 from tests.http2_client import Http2Client
 from tests.http2_wire import connection_of, spoken
-from tests.waits import until
+from tests.waits import DEADLINE, until
 from tests.wire import WireServer, echo
 
 PROTOCOL_ERROR, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, REFUSED_STREAM, CALM = 0x1, 0x3, 0x6, 0x7, 0xB
@@ -53,6 +55,30 @@ async def test_a_flood_that_asks_for_nothing_is_told_to_calm_down(flood: str) ->
         client.ask("/", "POST", more=True)
         client.send(FLOODS[flood] * 1500)
         await condemned(server, client, CALM)
+
+
+async def test_many_small_frames_leave_the_others_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, take = 0, Frames.take
+
+    def counted(frames: Frames) -> Frame | None:
+        nonlocal heard
+        frame = take(frames)
+        heard += frame is not None
+        return frame
+
+    monkeypatch.setattr(Frames, "take", counted)
+    async with spoken() as (_, client):
+        number = client.ask("/", "POST", more=True)
+        client.send(frame(0, b"x", stream=number) * 20_000 + frame(0, flags=1, stream=number))
+        most = 0
+        async with asyncio.timeout(DEADLINE):
+            while heard < 20_000:
+                before = heard
+                await asyncio.sleep(0)
+                most = max(most, heard - before)
+        assert 0 < most <= FRAMES
+        answer = await client.answer(number)
+        assert (answer.status, len(answer.body)) == (200, len("POST / ") + 20_000)
 
 
 async def test_a_client_that_pings_now_and_then_is_served() -> None:

@@ -13,9 +13,10 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.outlet import Outlet
 from changeover.workers.message.connection import MessageConnection
 from changeover.workers.message.outbox import MOST_UNTAKEN
+from changeover.workers.message.site import MESSAGES
 from changeover.workers.serving.lease import LeaseKind, current_lease
 from tests.messages import NAME, speaking
-from tests.waits import until
+from tests.waits import DEADLINE, until
 from tests.wire import Client
 
 
@@ -275,6 +276,28 @@ async def test_a_client_that_does_not_read_costs_bounded_memory_and_no_other_cli
         assert len(await line(other)) == 50_001
         assert begun < 500
         await until(lambda: sum(1 for _ in server.connections) == 1)
+
+
+async def test_many_small_messages_leave_the_others_their_turns_and_are_all_answered() -> None:
+    begun = 0
+
+    def count(message: str, call: MessageCall) -> str:
+        nonlocal begun
+        begun += 1
+        return str(begun)
+
+    async with speaking(count) as server:
+        client = await server.client()
+        client.send(b"\n" * 10_000)
+        client.writer.write_eof()
+        most = 0
+        async with asyncio.timeout(DEADLINE):
+            while begun < 10_000:
+                before = begun
+                await asyncio.sleep(0)
+                most = max(most, begun - before)
+        assert 0 < most <= MESSAGES
+        assert (await client.rest()).split() == [b"%d" % number for number in range(1, 10_001)]
 
 
 async def test_a_client_that_does_not_take_what_others_have_it_told_is_cut_off() -> None:

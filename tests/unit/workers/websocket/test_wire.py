@@ -6,6 +6,8 @@ import zlib
 import pytest
 import websockets
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import Event
+from websockets.server import ServerProtocol
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
@@ -16,7 +18,8 @@ from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.message import Response
 from changeover.workers.serving.session import WebSocketClosed
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
-from tests.waits import until
+from changeover.workers.websocket.connection import FRAMES, SMALL_STEP, STEP
+from tests.waits import DEADLINE, until
 from tests.websockets_wire import (
     BINARY,
     CLOSE,
@@ -298,6 +301,40 @@ async def test_many_small_messages_leave_the_others_their_turns() -> None:
             await asyncio.sleep(0)
         assert len(ends.messages) == 10_000
         assert 0 < most <= 32
+
+
+SMALL = {"pings": frame(PING), "pongs": frame(PONG), "pieces": frame(0, fin=False)}
+
+
+@pytest.mark.parametrize("fields", ["", COMPRESSING], ids=["plain", "compressing"])
+@pytest.mark.parametrize("small", SMALL)
+async def test_many_small_frames_leave_the_others_their_turns(
+    small: str, fields: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, count = 0, 30_000
+    events_received = ServerProtocol.events_received
+
+    def counted(protocol: ServerProtocol) -> list[Event]:
+        nonlocal read
+        events = events_received(protocol)
+        read += len(events)
+        return events
+
+    monkeypatch.setattr(ServerProtocol, "events_received", counted)
+    async with speaking(ECHO) as server:
+        client = await server.raw(fields=fields)
+        client.send(frame(BINARY, b"whole", fin=False) + SMALL[small] * count + frame(0))
+        turns = []
+        async with asyncio.timeout(DEADLINE):
+            while read < count + 2:
+                before = read
+                await asyncio.sleep(0)
+                turns.append(read - before)
+        assert 0 < max(turns) <= FRAMES + STEP // len(frame(PING))
+        assert sorted(turns)[-2] <= FRAMES + 2 * SMALL_STEP // len(frame(PING))
+        while (answered := await client.frame())[0] == PONG:
+            continue
+        assert answered == (BINARY, b"whole") or (fields and answered[0] == BINARY)
 
 
 async def test_a_request_before_it_is_answered_first_and_what_is_held_is_offered_again() -> None:

@@ -8,6 +8,7 @@ decoded, and judged once more, by httptools. Pure: no IO.
 
 import enum
 import re
+from typing import ClassVar
 
 import httptools
 
@@ -30,8 +31,10 @@ class LengthBody:
     Attributes:
         remaining: Bytes to come.
         trailers: Nothing: only chunks have fields behind them.
+        parts: No chunks, whatever is fed.
     """
 
+    parts: ClassVar[int] = 0
     __slots__ = ("remaining", "trailers")
 
     def __init__(self, length: int) -> None:
@@ -76,13 +79,15 @@ class ChunkScanner:
     Attributes:
         place: Where it is.
         trailers: Lower-case names and values of the fields behind the last chunk.
+        chunks: How many have begun.
     """
 
-    __slots__ = ("_extra", "_left", "_limit", "_line", "_size", "place", "trailers")
+    __slots__ = ("_extra", "_left", "_limit", "_line", "_size", "chunks", "place", "trailers")
 
     def __init__(self, limit: int) -> None:
         self.place = Place.SIZE
         self.trailers: list[tuple[bytes, bytes]] = []
+        self.chunks = 0
         self._limit = limit
         self._size = 0
         self._left = 0
@@ -148,6 +153,7 @@ class ChunkScanner:
             raise BadMessage(400, "a chunk's size is no hexadecimal number")
         self._bound_extra(len(line) - len(match[1]))
         size = int(match[1], 16)
+        self.chunks += 1
         self._size += size
         if 0 < self._limit < self._size:
             raise BadMessage(413, f"the request body is longer than {self._limit} bytes")
@@ -186,11 +192,15 @@ class ChunkedBody:
 
     Args:
         limit: Most bytes of content, 0 = unlimited.
+
+    Attributes:
+        parts: Chunks that began in what was fed last.
     """
 
-    __slots__ = ("_content", "_parser", "_scanner")
+    __slots__ = ("_content", "_parser", "_scanner", "parts")
 
     def __init__(self, limit: int) -> None:
+        self.parts = 0
         self._scanner = ChunkScanner(limit)
         self._content = _Content()
         self._parser = httptools.HttpRequestParser(self._content)
@@ -215,7 +225,9 @@ class ChunkedBody:
         Raises:
             BadMessage: It is no chunked body, or longer than allowed.
         """
+        before = self._scanner.chunks
         taken = self._scanner.scan(data)
+        self.parts = self._scanner.chunks - before
         try:
             self._parser.feed_data(data[:taken])
         except httptools.HttpParserError as error:

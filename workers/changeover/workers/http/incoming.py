@@ -12,6 +12,8 @@ HIGH_WATER = 96 * 1024
 So many are read at a time, too: from 128 KiB on malloc asks the kernel for every piece, and gives it back.
 """
 
+MOST_PARTS = 256
+"""Most chunks that wait, however small they are: each takes its time, and others have to have a turn."""
 SMALL = 1024
 """Up to this size pieces that nobody takes are put together: one byte would cost forty otherwise."""
 
@@ -42,11 +44,11 @@ class Incoming:
         size: Bytes that wait to be taken.
     """
 
-    __slots__ = ("_on_wanted", "_pieces", "_waiters", "size", "source")
+    __slots__ = ("_on_wanted", "_parts", "_pieces", "_waiters", "size", "source")
 
     def __init__(self, on_wanted: Callable[[], None]) -> None:
         self.source = Source.OPEN
-        self.size = 0
+        self.size = self._parts = 0
         self._pieces: list[bytes] = []
         self._waiters = Waiters()
         self._on_wanted = on_wanted
@@ -54,16 +56,17 @@ class Incoming:
     @property
     def full(self) -> bool:
         """Whether nothing more should be read until the application takes some."""
-        return self.size >= HIGH_WATER
+        return self.size >= HIGH_WATER or self._parts >= MOST_PARTS
 
     @property
     def wanted(self) -> bool:
         """Whether the application waits for more."""
         return not self._pieces and bool(self._waiters)
 
-    def put(self, piece: bytes, *, last: bool) -> None:
-        """Add a piece; `last` when it completes the body."""
+    def put(self, piece: bytes, *, last: bool, parts: int = 0) -> None:
+        """Add a piece that came in so many chunks; `last` when it completes the body."""
         if piece:
+            self._parts += parts
             self.size += len(piece)
             if self._pieces and len(self._pieces[-1]) + len(piece) <= SMALL:
                 self._pieces[-1] += piece
@@ -97,5 +100,5 @@ class Incoming:
         return self._taken()
 
     def _taken(self) -> bytes:
-        pieces, self._pieces, self.size = self._pieces, [], 0
+        pieces, self._pieces, self.size, self._parts = self._pieces, [], 0, 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,9 +1,12 @@
 """The raw bytes of a connection that nothing has looked behind yet. Pure."""
 
+import re
+
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.head import END, check_beginning
 
 BLANK = b"\r\n"
+_blank_lines = re.compile(rb"(?:\r\n)++").match
 
 
 class Unread:
@@ -38,8 +41,8 @@ class Unread:
         Raises:
             BadMessage: What is there can become no valid head.
         """
-        while self.data.startswith(BLANK):
-            self.cut(len(BLANK))
+        if self.data.startswith(BLANK):
+            self.drop(_blank(self.data))
         if not self.data:
             return None
         end = self.data.find(END, max(0, self._searched - len(END) + 1))
@@ -64,3 +67,9 @@ class Unread:
         """Forget bytes at the front."""
         del self.data[:size]
         self._searched = 0
+
+
+def _blank(data: bytearray) -> int:
+    """How many bytes of blank lines are at the front."""
+    found = _blank_lines(data)
+    return 0 if found is None else found.end()

@@ -1,9 +1,12 @@
 """The request body under way: from the connection's unread bytes into what the application takes."""
 
 from changeover.workers.channel.outlet import MAX_DISCARD
-from changeover.workers.http.body import Body, least_to_come
+from changeover.workers.http.body import Body, LengthBody, least_to_come
 from changeover.workers.http.fields import Expectation
-from changeover.workers.http.incoming import HIGH_WATER, Incoming
+from changeover.workers.http.incoming import HIGH_WATER, MOST_PARTS, Incoming
+
+STEP = 4 * 1024
+"""Bytes that are read at a time of a body in chunks, until they turn out to be more than a few bytes long."""
 
 
 class Upload:
@@ -19,7 +22,7 @@ class Upload:
         received: Bytes of the connection that it has taken.
     """
 
-    __slots__ = ("_body", "_dropped", "_expectation", "incoming", "received")
+    __slots__ = ("_body", "_dropped", "_expectation", "_step", "incoming", "received")
 
     def __init__(self, body: Body, incoming: Incoming, expectation: Expectation) -> None:
         self.incoming: Incoming | None = incoming
@@ -27,6 +30,7 @@ class Upload:
         self._body = body
         self._expectation = expectation
         self._dropped = 0
+        self._step = HIGH_WATER if isinstance(body, LengthBody) else STEP
 
     @property
     def complete(self) -> bool:
@@ -46,7 +50,7 @@ class Upload:
     def room(self, beyond: int) -> int:
         """How many bytes may be read: no more than may wait for the application, and `beyond` of what follows."""
         room = least_to_come(self._body) + beyond
-        return room if self.incoming is None else min(room, HIGH_WATER - self.incoming.size)
+        return room if self.incoming is None else min(room, HIGH_WATER - self.incoming.size, self._step)
 
     def feed(self, data: bytes) -> int:
         """Take of what has come what belongs to it.
@@ -61,7 +65,8 @@ class Upload:
         self.received += taken
         self._expectation = Expectation.NONE
         if self.incoming is not None:
-            self.incoming.put(piece, last=self._body.complete)
+            self.incoming.put(piece, last=self._body.complete, parts=self._body.parts)
+            self._step = STEP if self._body.parts >= MOST_PARTS else min(2 * self._step, HIGH_WATER)
         else:
             self._dropped += taken
         return taken

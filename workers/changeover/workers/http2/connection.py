@@ -10,11 +10,12 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from h2.events import PingAckReceived
+from h2.events import Event, PingAckReceived
 
 from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
+from changeover.workers.channel.stint import Stint
 from changeover.workers.http2.faults import Violation
 from changeover.workers.http2.session import ENDLESS, Session
 from changeover.workers.http2.site import Http2Site
@@ -25,6 +26,8 @@ from changeover.workers.serving.lease import LeaseKind
 
 PER_TURN = 64 * 1024
 """Bytes of bodies that a connection sends before the loop does something else."""
+FRAMES = 32
+"""Frames of a client that are heard before the loop does something else."""
 NOTICE = 1.0
 """Seconds in which a client that was warned is expected to have heard it."""
 
@@ -77,6 +80,7 @@ class Http2Connection(asyncio.Protocol):
         self._session = Session(site.limits, self._loop.time())
         self.streams = Streams(site, self._session, self._loop.time, self._cork, outcome)
         self.watch: Watch = StreamsWatch(self.streams)
+        self._stint = Stint(FRAMES)
         self._clogged = False
         self._notice = Notice.NONE
         self._noticing: asyncio.TimerHandle | None = None
@@ -156,14 +160,8 @@ class Http2Connection(asyncio.Protocol):
 
     def take(self, data: bytes) -> None:
         """Go on with bytes of the client."""
-        try:
-            for event in self._session.receive(data, self._loop.time()):
-                self.streams.hear(event)
-                if type(event) is PingAckReceived and self._notice is Notice.WARNED:
-                    self._give_notice()
-        except Violation as violation:
-            self._condemn(violation)
-        self._cork()
+        self._session.add(data)
+        self._advance()
 
     def resume(self) -> None:
         """Offer what is held again."""
@@ -231,6 +229,31 @@ class Http2Connection(asyncio.Protocol):
             self._cork()
 
     # Within.
+
+    def _advance(self) -> None:
+        """Hear what the client said, for as long as it is this one's turn."""
+        try:
+            while not self._stint.rests and (events := self._session.receive(self._loop.time())) is not None:
+                self._stint.spend(1, self._go_on)
+                for event in events:
+                    self._hear(event)
+        except Violation as violation:
+            self._condemn(violation)
+        self._cork()
+        if self._stint.rests and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _hear(self, event: Event) -> None:
+        self.streams.hear(event)
+        if type(event) is PingAckReceived and self._notice is Notice.WARNED:
+            self._give_notice()
+
+    def _go_on(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        if not self.outlet.ended:
+            self._advance()
 
     def _cork(self) -> None:
         if not self.outlet.ended:

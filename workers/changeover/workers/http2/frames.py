@@ -4,8 +4,6 @@ So nothing is waited for that is too long, what costs the client nothing is coun
 dealt with before the next one is looked at.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from changeover.workers.http2.faults import Violation
@@ -59,29 +57,36 @@ class Frames:
         """Whether the rest of a frame, or of a message's fields, is to come."""
         return self._begun or bool(self._data)
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are complete now; the preface counts as one, of no type.
+    def add(self, data: bytes) -> None:
+        """Append what was read."""
+        self._data += data
+
+    def take(self) -> Frame | None:
+        """The next frame, once it is complete; the preface counts as one, of no type.
 
         Raises:
             Violation: The client does not speak HTTP/2, or a frame is too long.
         """
-        self._data += data
         if not self._prefaced:
-            if self._data[: len(PREFACE)] != PREFACE[: len(self._data)]:
-                raise Violation(PROTOCOL_ERROR, "this is not the beginning of HTTP/2")
-            if len(self._data) < len(PREFACE):
-                return
-            self._prefaced = True
-            yield self._cut(-1, 0, len(PREFACE) - HEADER)
-        while len(self._data) >= HEADER:
-            length = int.from_bytes(self._data[:3], "big")
-            if length > LONGEST:
-                raise Violation(FRAME_SIZE_ERROR, f"a frame is longer than {LONGEST} bytes")
-            if len(self._data) < HEADER + length:
-                return
-            kind, flags = self._data[3], self._data[4]
-            self._bound_fields(kind, flags, length)
-            yield self._cut(kind, flags, length)
+            return self._take_preface()
+        if len(self._data) < HEADER:
+            return None
+        length = int.from_bytes(self._data[:3], "big")
+        if length > LONGEST:
+            raise Violation(FRAME_SIZE_ERROR, f"a frame is longer than {LONGEST} bytes")
+        if len(self._data) < HEADER + length:
+            return None
+        kind, flags = self._data[3], self._data[4]
+        self._bound_fields(kind, flags, length)
+        return self._cut(kind, flags, length)
+
+    def _take_preface(self) -> Frame | None:
+        if self._data[: len(PREFACE)] != PREFACE[: len(self._data)]:
+            raise Violation(PROTOCOL_ERROR, "this is not the beginning of HTTP/2")
+        if len(self._data) < len(PREFACE):
+            return None
+        self._prefaced = True
+        return self._cut(-1, 0, len(PREFACE) - HEADER)
 
     def _bound_fields(self, kind: int, flags: int, length: int) -> None:
         if kind not in OPENING:

@@ -20,10 +20,10 @@ class Intake(Incoming):
         self._acknowledge = acknowledge
         self._owed = 0
 
-    def put(self, piece: bytes, *, last: bool) -> None:
+    def put(self, piece: bytes, *, last: bool, parts: int = 0) -> None:
         """See `Incoming`."""
         self._owed += len(piece)
-        super().put(piece, last=last)
+        super().put(piece, last=last, parts=parts)
 
     async def take(self) -> bytes | None:
         """See `Incoming`."""

@@ -6,7 +6,7 @@ refused one by one, where it would end the connection. And it does not judge fie
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -87,24 +87,30 @@ class Session:
         """Number of the last stream that the client has opened."""
         return self._engine.highest_inbound_stream_id
 
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
-        """What the client says; each event is to be dealt with before the next one is asked for.
+    def add(self, data: bytes) -> None:
+        """Append what the client sent."""
+        self._frames.add(data)
+
+    def receive(self, now: float) -> Sequence[Event] | None:
+        """What the client's next frame says, to be dealt with before the one behind it; None while none is complete.
 
         Raises:
             Violation: The connection cannot go on.
         """
-        for frame in self._frames.feed(data):
-            self.ledger.charge(frame, now)
-            if frame.kind == frames.GOAWAY:
-                self.bid_farewell = True
-                continue
-            try:
-                events = self._engine.receive_data(frame.raw)
-            except ProtocolError as error:
-                raise Violation(int(error.error_code), str(error), said=True) from None
-            yield from events
+        frame = self._frames.take()
+        if frame is None:
+            return None
+        self.ledger.charge(frame, now)
+        if frame.kind == frames.GOAWAY:
+            self.bid_farewell = True
+            return ()
+        try:
+            events = self._engine.receive_data(frame.raw)
+        except ProtocolError as error:
+            raise Violation(int(error.error_code), str(error), said=True) from None
         if self._engine.encoder.header_table_size > TABLE:
             self._engine.encoder.header_table_size = TABLE
+        return events
 
     def start(self, number: int, fields: Sequence[tuple[bytes, bytes]], *, last: bool) -> None:
         """Say a response's head; `last` when there is nothing behind it."""

@@ -14,6 +14,7 @@ from typing import Any, cast
 from changeover.workers.channel.connection import Carrying, Connection, Owner, Parting
 from changeover.workers.channel.outlet import Course, Outlet
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch, sight_between
+from changeover.workers.channel.stint import Stint
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.message.channel import UNASKED, Channel, Pressure
 from changeover.workers.message.codec import Goodbye, MalformedMessage
@@ -21,17 +22,11 @@ from changeover.workers.message.contract import MessageCall
 from changeover.workers.message.failure import report
 from changeover.workers.message.inbox import Inbox
 from changeover.workers.message.outbox import Outbox
-from changeover.workers.message.session import Session
-from changeover.workers.message.site import Generation, MessageSite, MessageTarget
+from changeover.workers.message.session import GOODBYES, Session
+from changeover.workers.message.site import MESSAGES, Generation, MessageSite, MessageTarget
 from changeover.workers.message.work import start
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
-
-_OVERDUE = {
-    Overdue.CLOSE: Goodbye.IDLE,
-    Overdue.TIMEOUT: Goodbye.SLOW,
-    Overdue.UNAVAILABLE: Goodbye.UNSERVED,
-}
 
 
 class MessageConnection(asyncio.BufferedProtocol, Carrying):
@@ -58,8 +53,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
     kind = LeaseKind.HTTP
     __slots__ = (
         "_advancing", "_arrived", "_held", "_inbox", "_last", "_opened", "_outbox", "_owner", "_reading", "_session",
-        "_site", "_transport", "channel", "client", "initializer", "outcome", "outlet", "requests", "server", "since",
-        "watch",
+        "_site", "_stint", "_transport", "channel", "client", "initializer", "outcome", "outlet", "requests", "server",
+        "since", "watch",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -88,6 +83,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         self._inbox = Inbox(site.limits.unread)
         self._arrived = Waiters()
         self._last: Goodbye | None = Goodbye.LEAVING
+        self._stint = Stint(MESSAGES)
         self._held = self._advancing = False
         self._reading = True
 
@@ -214,8 +210,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
 
     def overdue(self, overdue: Overdue) -> None:
         """Its phase has lasted too long."""
-        if overdue in _OVERDUE:
-            self._say_goodbye(_OVERDUE[overdue])
+        if overdue in GOODBYES:
+            self._say_goodbye(GOODBYES[overdue])
         elif overdue is Overdue.ABORT:
             self.outlet.abort()
 
@@ -283,7 +279,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         finally:
             self._advancing = False
         self._outbox.flush()
-        if self.outlet.client_shut and self.at_boundary and not (self._held or self._resting or self.outlet.clogged):
+        waits = self._held or self._stint.rests or self._resting or self.outlet.clogged
+        if self.outlet.client_shut and self.at_boundary and not waits:
             self.outlet.close()
         self._regulate()
 
@@ -292,7 +289,8 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         course = self.outlet.course
         if course is Course.LEAVING:
             return self._come_to_rest()
-        if self._outbox.call is not None or course is not Course.OPEN or self._held or self.outlet.clogged:
+        waits = self._held or self._stint.rests or self.outlet.clogged
+        if self._outbox.call is not None or course is not Course.OPEN or waits:
             return False
         started = monotonic_ns()
         generation = self._site.admission.admit()
@@ -316,6 +314,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         call = self._session.call(target, started)
         self._outbox.begin(call)
         self.requests += 1
+        self._stint.spend(1, self._advance)
         start(target.pipeline.steps(message, call), call, self._site.context.copy(), self._conclude)
 
     def _conclude(self, call: MessageCall, goodbye: Goodbye | None) -> None:

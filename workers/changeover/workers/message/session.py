@@ -4,6 +4,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, ParamSpec, TypeVar
 
+from changeover.workers.channel.phases import Overdue
 from changeover.workers.message.chain import Bounds
 from changeover.workers.message.channel import Channel
 from changeover.workers.message.codec import Codec, Goodbye
@@ -18,6 +19,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ANYBODY = Bounds()
+GOODBYES = {
+    Overdue.CLOSE: Goodbye.IDLE,
+    Overdue.TIMEOUT: Goodbye.SLOW,
+    Overdue.UNAVAILABLE: Goodbye.UNSERVED,
+}
+"""How a client is told that it took too long."""
 MOST_STATE = 16 * 1024
 """Most bytes of one connection's state."""
 

@@ -13,6 +13,8 @@ from changeover.workers.channel.unsent import give_up
 from changeover.workers.message.pipeline import MessagePipeline
 from changeover.workers.serving.lease import UnitSet
 
+MESSAGES = 32
+"""Messages of a connection that are begun in one turn of the loop: other clients have a turn, too."""
 MOVES = 64
 """Most connections that move to another generation in one turn of the loop."""
 

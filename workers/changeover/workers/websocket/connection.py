@@ -12,7 +12,7 @@ message is one frame.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Protocol
 
 from websockets.exceptions import ProtocolError
@@ -22,29 +22,32 @@ from websockets.server import ServerProtocol
 
 from changeover.workers.channel.connection import Connection, Owner, Parting
 from changeover.workers.channel.limits import Limits
-from changeover.workers.channel.outlet import JOIN, Course
+from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
+from changeover.workers.channel.stint import Stint
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.session import RESTART, CloseCode, WebSocketClosed, WebSocketMessage
 from changeover.workers.websocket.inbox import Inbox
 from changeover.workers.websocket.plain import PlainFrames, framed
+from changeover.workers.websocket.written import Turns, Written
 
 STEP = 16 * 1024
 """Most bytes that are turned into frames at a time: what they decompress to is bounded by it."""
+SMALL_STEP = 1024
+"""The same of a client whose frames are so small that a step was a stint."""
+FRAMES = 64
+"""Frames that the library reads in one turn of the loop: pings and pieces of messages count, too."""
 TURN = 32
 """Most messages that are given to the application in one turn of the loop: others have a turn, too."""
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 
-class Site(Protocol):
+class Site(Turns, Protocol):
     """What all connections of a worker have in common, as far as a WebSocket needs it."""
 
     limits: Limits
     buffer: memoryview
-
-    def cork(self, answer: "WebSocketConnection") -> None:
-        """Have it uncorked once what runs now has run."""
 
 
 class WebSocketConnection(asyncio.BufferedProtocol):
@@ -69,8 +72,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     kind, parting, at_boundary = LeaseKind.WEBSOCKET, Parting.STAYS, False
     __slots__ = (
-        "_clogged", "_closed", "_heard", "_held", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading",
-        "_several", "_site", "_stirred", "_transport", "_turn", "_unread", "_unsent", "client", "outcome", "outlet",
+        "_clogged", "_closed", "_heard", "_inbox", "_owner", "_plain", "_probed", "_protocol", "_reading", "_site",
+        "_step", "_stint", "_stirred", "_transport", "_turn", "_unread", "_written", "client", "outcome", "outlet",
         "requests", "server", "since", "watch",
     )  # fmt: skip
 
@@ -92,12 +95,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._plain = PlainFrames(site.limits.message) if plain else None
         self._stirred = Waiters()
         self._unread = bytearray()
-        self._held: list[bytes] = []
-        self._unsent = 0
+        self._written = Written(site, self.outlet, transport)
         self._reading = True
-        self._clogged = self._probed = self._several = False
+        self._clogged = self._probed = False
         self._heard = 0
         self._turn = TURN
+        self._step = STEP
+        self._stint = Stint(FRAMES)
 
     # What the loop calls.
 
@@ -132,7 +136,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         self._unread.clear()
-        self._held.clear()
+        self._written.forget()
         self._end(CloseCode.LOST)
         self._protocol.parser.close()  # it waits for more, and holds the protocol, which holds it
         self.outlet.lost()
@@ -148,9 +152,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Go on with bytes of the client."""
         self._heard += 1
         self._probed = False
-        if not self._held:
-            self._several = False
-        if not self._unread and len(data) <= STEP and not self._holding:
+        self._written.begin()
+        if not self._unread and len(data) <= self._step and not self._holding:
             self._feed(data)
             self._regulate()
         else:
@@ -238,22 +241,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             raise WebSocketClosed(*self._closed)
         if self._plain is not None:
             head, payload = framed(message)
-            if self._several:
-                self._hold_back((head, payload), len(payload))
-            elif not self._transport.is_closing():
-                self._several = True
-                self.outlet.send((head, payload), len(payload))
+            self._written.add((head, payload), len(payload))
             return
         if isinstance(message, str):
             self._protocol.send_text(message.encode())
         else:
             self._protocol.send_binary(message)
-        if self._several:
-            pieces = self._protocol.data_to_send()
-            self._hold_back(pieces, sum(map(len, pieces)))
-        else:
-            self._several = True
-            self._flush()
+        pieces = self._protocol.data_to_send()
+        self._written.add(pieces, sum(map(len, pieces)))
 
     @property
     def pressed(self) -> bool:
@@ -262,8 +257,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     async def drain(self) -> None:
         """See `Session`."""
-        if self._held:
-            self._let_go()
+        self._written.let_go()
         await self.outlet.drain()
 
     def close(self, code: int, reason: str) -> None:
@@ -290,13 +284,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     @property
     def _holding(self) -> bool:
-        """Whether nothing more is looked at: the client is to take, or the application."""
-        return self._clogged or (self._inbox.full and self._closed is None)
+        """Whether nothing more is looked at: the client is to take, or the application, or others have their turn."""
+        return self._clogged or self._stint.rests or (self._inbox.full and self._closed is None)
 
     def _advance(self) -> None:
         while self._unread and not self._holding and not self.outlet.ended:
-            step = bytes(self._unread[:STEP])
-            del self._unread[:STEP]
+            step = bytes(self._unread[: self._step])
+            del self._unread[: self._step]
             self._feed(step)
         if self.outlet.client_shut and not self._unread and not self.outlet.ended:
             self._end(CloseCode.LOST)
@@ -312,16 +306,19 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         except UnicodeDecodeError:
             self._fail(CloseCode.BAD_TEXT, "a text message is not UTF-8")
         messages = len(self._inbox)
+        if messages > 1:
+            self._written.expect_several()
         if messages:
-            if messages > 1:
-                self._several = True
             self._stirred.wake()
 
     def _parse(self, data: bytes) -> None:
         """Have the library read frames."""
         protocol = self._protocol
         protocol.receive_data(data)
-        for frame in protocol.events_received():
+        frames = protocol.events_received()
+        self._step = SMALL_STEP if len(frames) > FRAMES else min(2 * self._step, STEP)
+        self._stint.spend(len(frames), self._advance)
+        for frame in frames:
             if self._closed is None and isinstance(frame, Frame) and frame.opcode in DATA:
                 self._inbox.put(frame)
         if protocol.state is not State.OPEN:
@@ -338,34 +335,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             else:
                 self._transport.resume_reading()
 
-    # From messages to bytes. An only answer leaves at once; where there are several in one turn of the loop, or an
-    # earlier one left in it, the rest leaves with its end in one piece.
-
-    def _hold_back(self, pieces: Sequence[bytes], size: int) -> None:
-        if not self._held:
-            self._site.cork(self)
-        self._held += pieces
-        self._unsent += size
-        if self._unsent >= JOIN:
-            self._let_go()
-
-    def uncork(self) -> None:
-        """Write what was held back: the turn is over."""
-        self._several = False
-        if self._held:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        pieces, size = self._held, self._unsent
-        self._held, self._unsent = [], 0
-        if not self.outlet.ended and not self._transport.is_closing():
-            self.outlet.send(pieces, size)
-
     def _flush(self) -> None:
         """Write what the protocol has to say; the empty piece means that it has nothing more to say."""
         writes = self._protocol.data_to_send()
-        if writes and self._held:
-            self._let_go()
+        if writes:
+            self._written.let_go()
         pieces = [piece for piece in writes if piece]
         if self.outlet.ended or self._transport.is_closing():
             return
