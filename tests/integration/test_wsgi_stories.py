@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from changeover.server import Committed, Refused, Server, Strategy
+from changeover.workers.runtime.heap import SELDOM
 from tests.integration.test_django_stories import PROJECT
 from tests.service import Connection, Story, gone, logged, status_when
 from tests.waits import until
@@ -137,6 +138,24 @@ async def crowd(story: Story, server: Server, path: str, clients: int = 6) -> As
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=5)
+
+
+@pytest.mark.parametrize(("setting", "threshold"), [("", str(SELDOM)), ("gc.set_threshold(1234, 5, 6)", "1234")])
+async def test_the_collector_looks_seldom_in_workers_unless_the_application_says_how_often(
+    story: Story, setting: str, threshold: str
+) -> None:
+    app = f"""
+        import gc
+        {setting}
+
+        def app(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(gc.get_threshold()[0]).encode()]
+    """
+    (story.folder / "shop.py").write_text(dedent(app))
+    async with story.server(1, app="shop:app") as server:
+        connection = await story.connect(server)
+        assert (await connection.get("/")).body == threshold
 
 
 async def test_a_flask_application_is_rolled_under_load_and_no_request_fails(story: Story, flask: Path) -> None:

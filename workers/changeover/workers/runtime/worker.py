@@ -29,7 +29,7 @@ from changeover.workers.protocol.identity import WorkerId
 from changeover.workers.protocol.messages import SupervisorMessage, WorkerMessage
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
 from changeover.workers.protocol.table import BugFound
-from changeover.workers.runtime import vitals
+from changeover.workers.runtime import heap, vitals
 from changeover.workers.runtime.accept import Acceptor, State
 from changeover.workers.runtime.access_log import access_log, making_of
 from changeover.workers.runtime.counts import Counts
@@ -193,6 +193,7 @@ class Worker:
         """Start to accept connections, and to take them over; too late for one that was told to leave."""
         if self._acceptor.state is State.CLOSED:
             return
+        heap.collect_seldom()
         self._acceptor.start()
         self._handover.refresh()
         self._readying = self._loop.create_task(self._hooks.run("worker_ready"))
@@ -375,9 +376,8 @@ class Worker:
             )
         else:
             for lease in held:
-                logger.warning(
-                    "slot %d leaves without waiting for a %s of %s", self._slot, lease.kind.value, lease.path
-                )
+                kind = lease.kind.value
+                logger.warning("slot %d leaves without waiting for a %s of %s", self._slot, kind, lease.path)
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do `work`; None when a QUIT came first, and it was given up."""
