@@ -24,7 +24,7 @@ from changeover.workers.protocol.assembly import InitializerDescriptor
 
 HELP = """Show what requests pass: every pipeline that serves, or one with its handlers and what each worker runs.
 
-Numbers are of all workers since the service started. Times are of one request in 16, waiting included.
+Numbers are of all workers since the service started. Times are of one request in 64, waiting included.
 
 Exit status: 0 found; 1 no such pipeline; 5 no server.
 """

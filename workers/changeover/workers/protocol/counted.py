@@ -10,7 +10,7 @@ class HandlerCounts(msgspec.Struct, frozen=True):
     """One handler of one pipeline.
 
     Attributes:
-        timed: Calls that were timed: one request in 16.
+        timed: Calls that were timed: one request in 64.
         nanoseconds: What those took together, waiting included; of an around handler without what it is around.
         longest: What the longest of them took, nanoseconds.
         answered: Requests that it answered itself, as an inbound handler.

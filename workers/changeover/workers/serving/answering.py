@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from changeover.workers.serving import bridge
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
+from changeover.workers.serving.counters import ServiceCounter
 from changeover.workers.serving.gauge import ReadinessGauge
 from changeover.workers.serving.handlers import ServiceFunction
 from changeover.workers.serving.websocket import MessageService, WebSocketService
@@ -23,16 +24,19 @@ class Answerer:
     Args:
         name: For messages.
         call: Answers; what it returns may have to be awaited.
+        counter: Its own; None where nobody follows whether it is ready.
 
     Attributes:
         call: As above.
+        counter: Says whether it was not ready when it was asked last.
     """
 
-    __slots__ = ("_name", "call")
+    __slots__ = ("_name", "call", "counter")
 
-    def __init__(self, name: str, call: ServiceFunction) -> None:
+    def __init__(self, name: str, call: ServiceFunction, counter: ServiceCounter | None = None) -> None:
         self._name = name
         self.call = call
+        self.counter = counter or ServiceCounter()
 
     def given(self, response: Any) -> Response:
         """What came of a call.
@@ -61,7 +65,8 @@ class _ServiceAnswerer(Answerer):
     __slots__ = ("_gauge",)
 
     def __init__(self, service: Service | ServiceFunction, gauge: ReadinessGauge) -> None:
-        super().__init__(f"service {name_of(service)}", _asked(service) if isinstance(service, Service) else service)
+        call = _asked(service) if isinstance(service, Service) else service
+        super().__init__(f"service {name_of(service)}", call, gauge.counter)
         self._gauge = gauge
 
     def given(self, response: Any) -> Response:

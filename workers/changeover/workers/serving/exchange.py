@@ -60,7 +60,9 @@ class Exchange(Protocol):
         """
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Send a whole response: as `start`, `write` and `end` would, for less, and with the body's Content-Length.
+        """Send a whole response: as `start`, `write` and `end` would, for less.
+
+        Its Content-Length is that of the body, whatever `headers` say; where no body is sent, they may announce any.
 
         Raises:
             ValueError: As in `start`.
@@ -93,13 +95,11 @@ class Exchange(Protocol):
 
 
 def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:
-    """`fields` with the Content-Length of `body`, where they have none and the client is to be told of one."""
-    if status < 200 or status in BODILESS or (method == "HEAD" and not body):
+    """`fields` with the Content-Length of `body` alone, where one is sent; what answers HEAD may announce any."""
+    kept = [pair for pair in fields if pair[0].lower() != b"content-length"]
+    if status < 200 or status in BODILESS or (method == "HEAD" and (not body or len(kept) < len(fields))):
         return fields
-    for name, _ in fields:
-        if name.lower() == b"content-length":
-            return fields
-    return [*fields, (b"content-length", b"%d" % len(body))]
+    return [*kept, (b"content-length", b"%d" % len(body))]
 
 
 class Dispatcher(Protocol):

@@ -9,15 +9,16 @@ every response, also one that words an error.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
+from typing import Any
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.answering import Answerer, Answering, answerer, checked, name_of, waits
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, TellingAsgiCall
 from changeover.workers.serving.bridge import Respond
+from changeover.workers.serving.chain import Chain, folded, of_kind
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
@@ -29,27 +30,12 @@ from changeover.workers.serving.reply import Progress, Reply, send_whole
 from changeover.workers.serving.timing import EVERY, timed
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_call import TellingWsgiCall, WsgiCall
-from changeover.workers.serving.wsgi_taskless import TasklessWsgiCall
+from changeover.workers.serving.wsgi_taskless import begun
 
 LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
 _MakeCall = Callable[..., AsgiCall | WsgiCall]
-
-
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """Handlers as a request passes them; the around handlers are folded into what answers.
-
-    Attributes:
-        inbound: The inbound chain.
-        outbound: The outbound chain.
-        answerer: What answers; None where an application does so by itself.
-    """
-
-    inbound: tuple[Handler, ...]
-    outbound: tuple[Handler, ...]
-    answerer: Answerer | None
 
 
 class Pipeline:
@@ -76,6 +62,7 @@ class Pipeline:
     __slots__ = (
         "_alone",
         "_application",
+        "_begin",
         "_loop",
         "_make_call",
         "_plain",
@@ -106,30 +93,25 @@ class Pipeline:
         self.target = target
         self.counters = counters.pipeline(name)
         self.handlers = tuple(handlers)
-        self.inbound = _of_kind(handlers, HandlerKind.INBOUND)
-        self.outbound = _of_kind(handlers, HandlerKind.OUTBOUND)
-        self.around = _of_kind(handlers, HandlerKind.AROUND)
+        self.inbound = of_kind(handlers, HandlerKind.INBOUND)
+        self.outbound = of_kind(handlers, HandlerKind.OUTBOUND)
+        self.around = of_kind(handlers, HandlerKind.AROUND)
         self.answers_preflights = any(answers_preflights(each.call) for each in self.inbound)
         gauge = partial(ReadinessGauge, counters, name, service or name_of(target))
         application = target if isinstance(target, Application | WsgiApplication) else None
         self._application = application if not self.around else None
-        answers = answerer(target, gauge) if self._application is None else None
+        answers = answerer(target, gauge)
         self._plain = self._chain(handlers, answers)
         self._timed = self._chain([timed(each, self.counters.handler(each.name)) for each in handlers], answers)
         self._until_timed = 1
         self._alone = self._application if not self.inbound and not self.outbound else None
-        self._make_call = _making(target, gauge, alone=not (self.inbound or self.outbound))
+        self._make_call = _making(target, gauge, alone=self._alone is not None)
+        self._begin = partial(begun, gauge(), self._alone) if isinstance(self._alone, WsgiApplication) else None
         self._task_name = f"changeover: {name}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _chain(self, handlers: Sequence[Handler], answers: Answerer | None) -> _Chain:
-        around = _of_kind(handlers, HandlerKind.AROUND)
-        if answers is not None and around:
-            respond: Respond = answers.respond
-            for handler in reversed(around):
-                respond = _wrapped(handler, respond, self._failed)
-            answers = Answerer(f"pipeline {self.name}", respond)
-        return _Chain(_of_kind(handlers, HandlerKind.INBOUND), _of_kind(handlers, HandlerKind.OUTBOUND), answers)
+    def _chain(self, handlers: Sequence[Handler], answers: Answerer) -> Chain:
+        return folded(self.name, handlers, answers, self._failed)
 
     def serve(
         self, exchange: Exchange, call: CallContext, context: Context, stamp: RawHeaders = ()
@@ -142,11 +124,12 @@ class Pipeline:
             context: Context variables of the task.
             stamp: Header fields added to whatever is sent.
         """
+        if self._begin is not None and (taskless := self._begin(exchange, call, stamp, context)) is not None:
+            return taskless
         if self._alone is not None:
-            made = self._make_call(self._alone, exchange.request, exchange, call, stamp)
-            if type(made) is TasklessWsgiCall and made.begin(context):
-                return made
-            run = made.run()
+            run = self._make_call(self._alone, exchange.request, exchange, call, stamp).run()
+        elif self._application is not None:
+            run = self._run_application(self._application, exchange, call, stamp)
         else:
             run = self.run(exchange, call, stamp)
         # With its loop given, a task costs a quarter less; and looking the running one up is a system call.
@@ -157,112 +140,132 @@ class Pipeline:
     async def lead(self, request: Request, call: CallContext, respond: Respond) -> Response:
         """What comes of `respond` behind the inbound and around handlers, seen by the outbound ones."""
         chain = self._chain(self.handlers, Answerer(f"pipeline {self.name}", respond))
-        response = await self._response(request, call, chain)
+        response = await self._stopped(request, call, chain)
         if response is None:
-            raise AssertionError("bug: what answers behind handlers gave no response")
+            try:
+                response = await chain.answerer.respond(request, call)
+            except BaseException as error:
+                if failure.is_ending(error):
+                    raise
+                response = failure.answer_to(error, request, call)
+        await chain.show(request, response, call)
         return response
 
     async def run(self, exchange: Exchange, call: CallContext, stamp: RawHeaders = ()) -> None:
-        """Answer one exchange by way of the handlers; belongs into a task of its own, in a context of its own."""
+        """Answer one exchange by way of the handlers and what answers; belongs into a task and a context of its own.
+
+        What `_stopped` and `Chain.show` do stands here once more: a coroutine costs as much as a handler.
+        """
         current_lease.set(call.lease)
         request, reply = exchange.request, None
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
+        at: Handler | Answerer | None = None
         try:
-            try:
-                response = await self._response(request, call, chain)
-                if response is None:
-                    reply = Reply(exchange, stamp, call, Progress.DONE)
-                    await self._hand_over(exchange, call, stamp, chain)
-                elif type(response.body) is bytes:
-                    send_whole(exchange, stamp, response, response.body, call.lease)
-                else:
-                    reply = Reply(exchange, stamp, call)
-                    await reply.send(response)
-            except BaseException as error:
-                if _ends(reply or Reply(exchange, stamp, call), error, request, call):
-                    raise
-            finally:
-                if call.listeners:  # most have none, and a call costs more than to look
-                    call.answered()
-            if call.tails:
-                for tail in call.tails:
-                    await tail.finish()
-        except asyncio.CancelledError:
-            for tail in call.tails:
-                tail.cancel()
-                await tail.finish()
-            raise
+            for at in chain.inbound:
+                response = at.call(request, call)
+                if response is not None and (response := await self._given(at, response)) is not None:
+                    break
+            else:
+                at = answers = chain.answerer
+                made = answers.call(request, call)
+                response = await made if type(made) is CoroutineType or waits(made) else made
+                if type(response) is not Response or answers.counter.unready:
+                    response = answers.given(response)
+            for at in chain.outbound:
+                waiting = at.call(request, response, call)
+                if waiting is not None and waits(waiting):
+                    await waiting
+            at = None
+            if type(response.body) is bytes:
+                send_whole(exchange, stamp, response, response.body, call.lease)
+            else:
+                reply = Reply(exchange, stamp, call)
+                await reply.send(response)
+            if call.listeners or call.tails:  # most have none, and a call costs more than to look
+                reply = Reply(exchange, stamp, call, Progress.DONE)
+                await _finish(call)
+        except BaseException as error:
+            if await self._ends(error, at, chain, reply or Reply(exchange, stamp, call), call):
+                raise
         finally:
             call.lease.release()
 
-    def _timed_again(self) -> _Chain:
+    async def _run_application(
+        self, application: Application | WsgiApplication, exchange: Exchange, call: CallContext, stamp: RawHeaders
+    ) -> None:
+        """The same where an application answers by itself, whose head outbound handlers see."""
+        current_lease.set(call.lease)
+        request, reply = exchange.request, Reply(exchange, stamp, call)
+        self._until_timed -= 1
+        chain = self._plain if self._until_timed else self._timed_again()
+        try:
+            response = await self._stopped(request, call, chain)
+            if response is None:
+                reply.hand_over()
+                outbound = chain.show if chain.outbound else None
+                await self._make_call(application, request, exchange, call, stamp, outbound).run()
+                if call.listeners or call.tails:
+                    await _finish(call)
+            else:
+                await _answer(response, chain, reply, call)
+        except BaseException as error:
+            if await _ends(reply, error, call):
+                raise
+        finally:
+            call.lease.release()
+
+    def _timed_again(self) -> Chain:
         self._until_timed = EVERY
         return self._timed
 
-    async def _hand_over(self, exchange: Exchange, call: CallContext, stamp: RawHeaders, chain: _Chain) -> None:
-        """Have the application answer by itself, whose response's head the outbound handlers see."""
-        if self._application is None:
-            raise AssertionError("bug: handlers gave no response, and there is no application")
-        outbound = partial(self._outbound, chain) if self.outbound else None
-        await self._make_call(self._application, exchange.request, exchange, call, stamp, outbound).run()
-
-    async def _response(self, request: Request, call: CallContext, chain: _Chain) -> Response | None:
-        """The response as the outbound handlers leave it; None when the application is to answer by itself."""
-        passing, answers = None, chain.answerer
-        try:
-            for passing in chain.inbound:
-                response = passing.call(request, call)
-                if response is not None and waits(response):
-                    response = await response
-                if response is not None:
-                    response = self._given(passing, response)
-                    break
-            else:
-                passing = None
-                if answers is None:
-                    return None
-                made = answers.call(request, call)
-                response = answers.given(await made if type(made) is CoroutineType or waits(made) else made)
-        except BaseException as error:
-            response = self._worded(error, passing or answers, request, call)
-            if response is None:
-                raise
-        for handler in chain.outbound:  # as in `_outbound`, which would cost every request a coroutine
+    async def _stopped(self, request: Request, call: CallContext, chain: Chain) -> Response | None:
+        """The response with which an inbound handler answers in place of all that comes; None when none does."""
+        for passing in chain.inbound:
             try:
-                waiting = handler.call(request, response, call)
-                if waiting is not None and waits(waiting):
-                    await waiting
+                response = passing.call(request, call)
+                if response is not None and (response := await self._given(passing, response)) is not None:
+                    return response
             except BaseException as error:
-                self._failed(handler, error)
-                raise
-        return response
+                if failure.is_ending(error):
+                    raise
+                self._failed(passing, error)
+                return failure.answer_to(error, request, call)
+        return None
 
-    def _given(self, inbound: Handler, response: object) -> Response:
+    async def _given(self, inbound: Handler, response: Any) -> Response | None:
+        """The response that an inbound handler returned, if it is one."""
+        if waits(response):
+            response = await response
+        if response is None:
+            return None
         self.counters.handler(inbound.name).answered += 1
         return checked(response, f"inbound handler {inbound.name}")
 
-    def _worded(
-        self, error: BaseException, raised: Handler | Answerer | None, request: Request, call: CallContext
-    ) -> Response | None:
-        """What is answered to an error of an inbound handler or of what answers; None where the task is to end."""
-        if failure.is_ending(error):
-            return None
-        if isinstance(raised, Handler):
-            self._failed(raised, error)
-        elif raised is not None:
-            raised.failed(error)
-        return failure.answer_to(error, request, call)
+    async def _ends(
+        self, error: BaseException, at: Handler | Answerer | None, chain: Chain, reply: Reply, call: CallContext
+    ) -> bool:
+        """Answer an error as far as that is still possible; whether the task is to end by it.
 
-    async def _outbound(self, chain: _Chain, request: Request, response: Response, call: CallContext) -> None:
-        for handler in chain.outbound:
-            try:
-                waiting = handler.call(request, response, call)
-                if waiting is not None and waits(waiting):
-                    await waiting
-            except BaseException as error:
-                self._failed(handler, error)
+        Args:
+            error: What was raised.
+            at: Who raised it; None when the response was being sent.
+            chain: Its outbound handlers see what is answered to an error of an inbound handler, or of what answers.
+            reply: The way back to the client.
+            call: The request's context.
+        """
+        if isinstance(at, Handler):
+            self._failed(at, error)
+        elif at is not None:
+            at.failed(error)
+        if at is None or failure.is_ending(error) or at in chain.outbound:
+            return await _ends(reply, error, call)
+        try:
+            await _answer(failure.answer_to(error, reply.exchange.request, call), chain, reply, call)
+        except BaseException as further:
+            if await _ends(reply, further, call):
                 raise
+        return False
 
     def _failed(self, handler: Handler, error: BaseException) -> None:
         """A handler raised; what is no failure (not ready, a body too large, the end of the request) is passed over."""
@@ -273,48 +276,50 @@ class Pipeline:
         self.counters.observer.note(PipelineEvent(PipelineEventKind.HANDLER_FAILED, self.name, handler.name, detail))
 
 
-def _of_kind(handlers: Sequence[Handler], kind: HandlerKind) -> tuple[Handler, ...]:
-    return tuple(handler for handler in handlers if handler.kind is kind)
-
-
-def _wrapped(handler: Handler, inner: Respond, failed: Callable[[Handler, BaseException], None]) -> Respond:
-    async def respond(request: Request, call: CallContext) -> Response:
-        passed: BaseException | None = None
-
-        async def call_next(request: Request) -> Response:
-            nonlocal passed
-            try:
-                return await inner(request, call)
-            except BaseException as error:
-                passed = error
-                raise
-
-        try:
-            return checked(await handler.call(request, call_next, call), f"around handler {handler.name}")
-        except BaseException as error:
-            if error is not passed:
-                failed(handler, error)
-            passed = None  # it refers to this frame
-            raise
-
-    return respond
-
-
 def _making(target: Answering, gauge: Callable[[], ReadinessGauge], *, alone: bool) -> _MakeCall:
     """What calls an application that has no around handlers; `alone`, nobody waits to hear of its response's end."""
     if isinstance(target, WsgiApplication):
-        return partial(TasklessWsgiCall if alone else TellingWsgiCall, gauge=gauge())
+        return partial(WsgiCall if alone else TellingWsgiCall, gauge())
     return AsgiCall if alone else TellingAsgiCall
 
 
-def _ends(reply: Reply, error: BaseException, request: Request, call: CallContext) -> bool:
-    """Answer an error as far as that is still possible; whether it says that the task is to end."""
-    if not failure.is_ending(error):
-        _fail(reply, error, request, call)
-        return False
-    if isinstance(error, asyncio.CancelledError):
-        _end(reply)
-    return True
+async def _answer(response: Response, chain: Chain, reply: Reply, call: CallContext) -> None:
+    """Send what answers in place of what stands at the end."""
+    await chain.show(reply.exchange.request, response, call)
+    await reply.send(response)
+    await _finish(call)
+
+
+async def _ends(reply: Reply, error: BaseException, call: CallContext) -> bool:
+    """Answer an error as far as that is still possible, and let its request end; whether the task is to end by it."""
+    ends = failure.is_ending(error)
+    cancelled = ends and isinstance(error, asyncio.CancelledError)
+    try:
+        if cancelled:
+            _end(reply)
+        elif not ends:
+            _fail(reply, error, reply.exchange.request, call)
+    finally:
+        call.answered()
+    if cancelled:
+        for tail in call.tails:
+            tail.cancel()
+    if cancelled or not ends:
+        await _finish(call)
+    return ends
+
+
+async def _finish(call: CallContext) -> None:
+    """Tell those who listen that the response is over, and let what goes on after it come to its end."""
+    call.answered()
+    try:
+        for tail in call.tails:
+            await tail.finish()
+    except asyncio.CancelledError:
+        for tail in call.tails:
+            tail.cancel()
+            await tail.finish()
+        raise
 
 
 def _end(reply: Reply) -> None:

@@ -11,7 +11,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
 from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
-from changeover.workers.serving.exchange import BODILESS, Disconnected, Exchange, RawHeaders
+from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
 
 
@@ -164,10 +164,6 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         lease: Counts the response, and is TASK from then on; None when nothing is leased.
     """
     status, fields = response.status, response.headers.raw
-    for name, _ in fields:
-        if name == b"content-length":
-            fields = _unsized(exchange.request.method, status, fields, body)
-            break
     exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
     if lease is not None:
         lease.units.counters.responses[status // 100] += 1
@@ -186,13 +182,6 @@ async def close(body: AsyncIterable[bytes]) -> None:
     aclose = getattr(body, "aclose", None)
     if aclose is not None:
         await aclose()
-
-
-def _unsized(method: str, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
-    """`fields` without a Content-Length, which is the body's; an empty body keeps what HEAD and 304 announce."""
-    if not body and (method == "HEAD" or status < 200 or status in BODILESS):
-        return fields
-    return [pair for pair in fields if pair[0] != b"content-length"]
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

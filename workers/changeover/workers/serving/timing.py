@@ -10,7 +10,7 @@ from changeover.workers.serving.contract import CallContext, CallNext, Inbound, 
 from changeover.workers.serving.counters import HandlerCounter
 from changeover.workers.serving.handlers import Handler, HandlerKind
 
-EVERY = 16
+EVERY = 64
 """Of so many requests of a pipeline one is timed, the first to begin with: two looks at the clock per handler would
 cost a native request more than what they are to find out."""
 
