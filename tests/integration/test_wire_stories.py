@@ -189,6 +189,21 @@ async def test_a_request_that_fails_has_one_id_in_the_log_and_in_the_access_log(
         assert json.loads(log.read_text())["request_id"] == found[1]
 
 
+async def test_an_application_that_fails_before_anything_has_left_is_a_500_also_behind_its_start(story: Story) -> None:
+    (story.folder / "main.py").write_text("""
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/piece":
+        await send({"type": "http.response.body", "body": b"secret", "more_body": True})
+    raise RuntimeError
+""")
+    async with story.server(1, app="main:app") as server:
+        for path in ("/start", "/piece"):
+            answer = await story.get(server, path)
+            assert (answer.status, answer.body) == (500, "Internal Server Error\n")
+        await until(lambda: server.logs.count("failed on epoch 1, route app") == 2, "both to be logged")
+
+
 FORWARDED = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outer.example\r\n"
 
 

@@ -87,6 +87,22 @@ async def test_a_response_that_the_application_spoils_is_told_as_a_500() -> None
         assert [told.status for told in kept] == [500]
 
 
+async def test_a_response_of_which_nothing_has_left_is_broken_off_with_a_500_and_told_as_one() -> None:
+    async def spoiled(exchange: Exchange) -> None:
+        exchange.start(200, [(b"x-own", b"1")])
+        exchange.write(b"secret")
+        exchange.abort()
+
+    async with logged(spoiled) as (server, kept):
+        client = await server.client()
+        client.send(get("/a"))
+        answer = await client.rest()
+        assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+        assert answer.endswith(b"\r\n\r\nInternal Server Error\n")
+        assert b"x-own" not in answer
+        assert [(told.status, told.size, told.complete) for told in kept] == [(500, 0, True)]
+
+
 async def test_a_response_that_breaks_off_is_told_as_cut() -> None:
     async def cut(exchange: Exchange) -> None:
         exchange.start(200, [])

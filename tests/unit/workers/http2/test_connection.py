@@ -189,6 +189,25 @@ async def test_a_request_has_the_fields_behind_its_body_once_that_is_read() -> N
         assert len(connection_of(server).streams) == 0
 
 
+async def test_what_cannot_stand_behind_a_body_takes_nothing_of_an_answer_that_is_complete() -> None:
+    async def early(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(bytes(200_000))
+        exchange.end()
+
+    async with spoken(early, window=1000) as (server, client):
+        client.taking = False
+        number = client.ask("/", "POST", more=True)
+        await until(lambda: server.dispatcher.seen and not server.dispatcher.tasks, "the answer to be complete")
+        client.engine.send_headers(number, [("content-length", "4")], end_stream=True)
+        client.engine.increment_flow_control_window(MIB)
+        client.engine.increment_flow_control_window(MIB, number)
+        client.flush()
+        client.taking = True
+        answer = await client.answer(number)
+        assert (answer.status, len(answer.body), answer.reset) == (200, 200_000, None)
+
+
 @pytest.mark.parametrize(
     ("field", "why"),
     [

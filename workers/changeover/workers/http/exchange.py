@@ -302,8 +302,12 @@ class WireExchange:
         self._wire.finished()
 
     def abort(self) -> None:
-        """Break the answer off so that the client can tell."""
+        """Break the answer off so that the client can tell: with a 500 where its head has not left yet."""
         if self._stage is _LOST or self._stage is _OVER:
+            return
+        if self._stage is _STARTED:
+            self._conclude(_OVER)
+            self._wire.fail(500, "Internal Server Error")
             return
         reset = self._stage is _SENT and self._framing is _CLOSE
         self._conclude(_OVER)
@@ -379,12 +383,7 @@ class WireExchange:
         return lines + self._wire.site.tail_of(response)
 
     def _break(self, fact: str) -> None:
-        self._pending = []
-        if self._stage is _STARTED:
-            self._conclude(_OVER)
-            self._wire.fail(500, "Internal Server Error")
-        else:
-            self.abort()
+        self.abort()
         raise BadResponse(fact)
 
     def _refuse_stray(self) -> None:

@@ -55,8 +55,11 @@ class _Telling(WireExchange):
 
     def abort(self) -> None:
         """See `WireExchange`."""
+        unsent = self.stage is Stage.STARTED
+        if unsent:
+            self._entry.status, self._entry.size = 500, 0
         super().abort()
-        self._entry.tell(complete=False)
+        self._entry.tell(complete=unsent)
 
     def lose(self, status: int = 0) -> None:
         """See `WireExchange`."""
@@ -64,12 +67,6 @@ class _Telling(WireExchange):
         if status:
             self._entry.status = status
         self._entry.tell(complete=bool(status))
-
-    def _break(self, fact: str) -> None:
-        if self.stage is Stage.STARTED:
-            self._entry.status, self._entry.size = 500, 0
-            self._entry.tell(complete=True)
-        super()._break(fact)
 
 
 class LoggedExchange(_Telling):

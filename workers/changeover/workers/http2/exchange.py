@@ -223,7 +223,7 @@ class StreamExchange:
         self.end()
 
     def abort(self) -> None:
-        """Break the answer off so that the client can tell; where nothing of it has left, with a 500."""
+        """Break the answer off so that the client can tell: with a 500 where its head has not left yet."""
         if self._stage is Stage.LOST:
             self._line.released(self)
         elif self._stage is Stage.STARTED:
@@ -306,9 +306,10 @@ class StreamExchange:
             self._incoming.put(EMPTY, last=True)
 
     def fail(self, error: BadMessage) -> None:
-        """Answer in the application's place; cut it off when it has begun already."""
+        """Answer in the application's place; what has begun is cut off, and what is complete is let be."""
         if self._stage is not Stage.FRESH:
-            self.cut_off()
+            if self._stage is not Stage.OVER:
+                self.cut_off()
             return
         self.held = False
         self.depart()
