@@ -92,6 +92,15 @@ async def test_messages_before_an_end_leave_before_it() -> None:
         assert await client.closing() == (4000, "done")
 
 
+@pytest.mark.parametrize("count", [1, 2, 30])
+async def test_answers_leave_before_the_end_of_a_client_that_has_shut_its_side(count: int) -> None:
+    async with speaking(ECHO) as server:
+        client = await server.raw()
+        client.send(b"".join(frame(TEXT, b"%d" % number) for number in range(count)))
+        client.shut()
+        assert await heard(client, count) == [b"%d" % number for number in range(count)]
+
+
 async def test_no_more_is_held_back_than_is_cheap_to_join(writes: list[int]) -> None:
     piece = b"x" * 10_000
 

@@ -294,6 +294,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._feed(step)
         if self.outlet.client_shut and not self._unread and not self.outlet.ended:
             self._end(CloseCode.LOST)
+            self._written.let_go()
             self.outlet.close()
         self._regulate()
 

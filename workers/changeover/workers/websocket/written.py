@@ -73,12 +73,13 @@ class Written:
 
     def abort(self) -> None:
         """See `Corked`: nothing of it will leave any more."""
-        self._held.clear()
+        self.forget()
         self._outlet.abort()
 
     def forget(self) -> None:
         """Nothing can be written any more."""
         self._held.clear()
+        self._unsent = 0
 
     def _send(self, pieces: Sequence[bytes], size: int) -> None:
         if not self._outlet.ended and not self._transport.is_closing():
