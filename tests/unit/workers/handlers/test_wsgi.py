@@ -42,7 +42,7 @@ class Gate:
 
 
 def paths_owing() -> list[str]:
-    return [each.job.lease.path for each in owing()]
+    return [each.lease.path for each in owing()]
 
 
 async def test_a_timeout_answers_while_the_thread_holds_its_units_until_it_has_left() -> None:

@@ -15,6 +15,7 @@ from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.settings import DrainDeadlines
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
 from changeover.workers.serving.threads import ThreadPool
+from tests.assignments import Owed
 from tests.waits import until
 
 WAITS = 10.0
@@ -248,15 +249,19 @@ async def test_a_request_that_becomes_a_stream_in_what_it_has_beyond_its_deadlin
     ending.close()
 
 
-class Hangs:
+class Hangs(Owed):
     """What a thread does until the test ends it."""
 
-    owes = True
-
     def __init__(self, lease: Lease) -> None:
-        self.lease = lease
+        super().__init__(lease)
         self.begun = threading.Event()
         self.end = threading.Event()
+
+    def begin_turn(self) -> None:
+        self.lease.waiting.begin_call()
+
+    def end_turn(self) -> None:
+        self.lease.waiting.end_call()
 
     def run(self) -> None:
         self.begun.set()
@@ -267,8 +272,8 @@ class Hangs:
 async def test_who_waits_behind_a_thread_that_hangs_gets_another_one_at_the_deadline(answered: bool) -> None:
     pool = ThreadPool("shop", 1)
     hangs, waits = Hangs(lease(LeaseKind.HTTP)), Hangs(lease(LeaseKind.HTTP))
-    jobs = [pool.submit(hangs), pool.submit(waits, waits.lease.waiting.end_call)]
-    waits.lease.waiting.begin_call()
+    pool.submit(hangs)
+    pool.submit(waits)
     await until(hangs.begun.is_set)
     held = hangs.lease
     if answered:  # as `timeout` does
@@ -276,15 +281,15 @@ async def test_who_waits_behind_a_thread_that_hangs_gets_another_one_at_the_dead
         assert isinstance(hangs.lease.holder, asyncio.Task)
         hangs.lease.holder.cancel()
         hangs.lease.release()
-        held.holder = jobs[0].thread
+        held.holder = hangs.thread
     ending = farewells(DrainDeadlines(http=0.4), set(), [], held, waits.lease)
     ending.begin()
     await until(waits.begun.is_set, "a thread for what waits")
     assert not over(waits.lease)
     ending.close()
-    for job, assignment in zip((hangs, waits), jobs, strict=True):
+    for job in (hangs, waits):
         job.end.set()
-        pool.done(assignment)
+        pool.done(job)
     await pool.close(5)
     assert isinstance(waits.lease.holder, asyncio.Task)
     waits.lease.holder.cancel()

@@ -12,6 +12,7 @@ from changeover.workers.runtime.farewells import Farewells
 from changeover.workers.runtime.settings import DrainDeadlines
 from changeover.workers.serving.assignment import Assignment, at_work
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
+from tests.assignments import Owed
 
 HTTP = 1000.0
 STREAM = 3000.0
@@ -64,17 +65,6 @@ class Held(Lease, eq=False, kw_only=True):
         return True
 
 
-class Owed:
-    """What a thread does that has not answered."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.owes = True
-
-    def run(self) -> None:
-        raise AssertionError("no thread is here to do it")
-
-
 class Staff:
     """Notes when it was told to go on without a thread."""
 
@@ -115,11 +105,11 @@ class Leaving:
 
     def thread(self, lease: Lease, *, since: float = 0.0) -> tuple[Owed, Staff]:
         """What a thread does that hangs since then, and whose thread that is."""
-        job, staff = Owed(lease), Staff(self._clock)
-        assignment = Assignment(job, staff)
+        assignment, staff = Owed(lease), Staff(self._clock)
+        assignment.staff = staff
         assignment.begin(threading.current_thread())
         assignment.began = in_seconds(since)
-        return job, staff
+        return assignment, staff
 
 
 def in_seconds(seconds: float) -> int:
@@ -185,7 +175,7 @@ def test_a_thread_whose_request_somebody_else_has_answered_has_the_time_of_a_req
 
 
 def answer(job: Owed) -> None:
-    job.owes = False
+    job.answered = True
 
 
 def wait_for_client(job: Owed) -> None:

@@ -12,6 +12,7 @@ import pytest
 from changeover.workers.runtime.vitals import DEEPEST, ResidentMemory, owed_response, standing
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
 from changeover.workers.serving.threads import ThreadPool
+from tests.assignments import Owed
 from tests.waits import until
 
 
@@ -69,12 +70,11 @@ async def test_what_waits_in_an_asynchronous_generator_stands_there() -> None:
     task.cancel()
 
 
-class Work:
+class Work(Owed):
     """What a thread does until the test ends it."""
 
     def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.owes = True
+        super().__init__(lease)
         self.end = threading.Event()
 
     def run(self) -> None:
@@ -84,7 +84,7 @@ class Work:
 async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() -> None:
     pool = ThreadPool("shop", 1)
     work = Work(lease(LeaseKind.HTTP, "/old", 30.0))
-    assignment = pool.submit(work)
+    pool.submit(work)
     (thread,) = pool.unfinished()
     try:
         await until(lambda: standing(thread) and standing(thread)[-1].endswith(" in wait"), "the thread to wait")
@@ -93,11 +93,11 @@ async def test_a_request_that_a_thread_works_for_stands_where_the_thread_does() 
         assert any(line.endswith(" in run") and __file__ in line for line in owed.awaits)
         work.lease.release()
         assert owed_response([]) is not None, "whoever answered in its place, its thread hangs"
-        pool.leave_behind(assignment)
+        pool.leave_behind(work)
         assert owed_response([]) is not None, "it hangs, whoever waits for it"
     finally:
         work.end.set()
-        pool.done(assignment)
+        pool.done(work)
         await pool.close(5)
     await until(lambda: standing(thread) == (), "the thread to be gone")
 

@@ -6,17 +6,7 @@ import pytest
 
 from changeover.workers.serving.assignment import Assignment, at_work, left_behind, owing, under_way, work_for
 from changeover.workers.serving.lease import LeaseKind, UnitSet
-
-
-class Job:
-    """What owes a response until the test says otherwise."""
-
-    def __init__(self) -> None:
-        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 5)
-        self.owes = True
-
-    def run(self) -> None:
-        raise AssertionError("no thread is here to do it")
+from tests.assignments import Owed
 
 
 class Nobody:
@@ -24,9 +14,15 @@ class Nobody:
         raise AssertionError("nobody was asked")
 
 
+def submitted() -> Owed:
+    assignment = Owed(UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 5))
+    assignment.staff = Nobody()
+    return assignment
+
+
 @pytest.fixture
-def given() -> Assignment:
-    return Assignment(Job(), Nobody())
+def given() -> Owed:
+    return submitted()
 
 
 def hangs(assignment: Assignment) -> bool:
@@ -39,44 +35,44 @@ def begun(assignment: Assignment) -> Assignment:
     return assignment
 
 
-def test_who_waits_for_a_thread_is_under_way_for_nobody(given: Assignment) -> None:
+def test_who_waits_for_a_thread_is_under_way_for_nobody(given: Owed) -> None:
     assert (given in under_way(), given.is_waited_for, given.leave_behind()) == (False, False, False)
     assert given.thread is None
 
 
-def test_who_comes_back_first_cannot_be_left_behind(given: Assignment) -> None:
+def test_who_comes_back_first_cannot_be_left_behind(given: Owed) -> None:
     begun(given)
     assert (given.is_waited_for, given.come_back(), given.leave_behind()) == (True, True, False)
     assert given.done()
     assert not hangs(given)
 
 
-def test_who_is_left_behind_first_is_waited_for_no_more_and_hangs_until_it_is_done(given: Assignment) -> None:
+def test_who_is_left_behind_first_is_waited_for_no_more_and_hangs_until_it_is_done(given: Owed) -> None:
     begun(given)
     assert (given.leave_behind(), given.leave_behind(), given.come_back()) == (True, False, False)
-    assert (given in owing(), work_for(given.job.lease), given.is_waited_for) == (True, [given], False)
+    assert (given in owing(), work_for(given.lease), given.is_waited_for) == (True, [given], False)
     assert not given.done()
     assert (hangs(given), given in owing()) == (False, False)
 
 
-def test_what_is_done_cannot_be_left_behind_and_its_thread_is_waited_for(given: Assignment) -> None:
+def test_what_is_done_cannot_be_left_behind_and_its_thread_is_waited_for(given: Owed) -> None:
     begun(given)
     assert (given.done(), given.is_waited_for, given.leave_behind()) == (True, False, False)
-    assert (under_way(), work_for(given.job.lease)) == ([], []), "its thread has yet to come back"
+    assert (under_way(), work_for(given.lease)) == ([], []), "its thread has yet to come back"
     assert given.come_back()
 
 
-def test_the_same_thread_with_its_next_job_is_not_left_behind_for_the_one_before(given: Assignment) -> None:
+def test_the_same_thread_with_its_next_job_is_not_left_behind_for_the_one_before(given: Owed) -> None:
     begun(given)
     assert given.come_back()
-    following = begun(Assignment(Job(), Nobody()))
+    following = begun(submitted())
     assert (given.leave_behind(), following.is_waited_for) == (False, True)
     assert following.come_back()
 
 
-def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(given: Assignment) -> None:
+def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(given: Owed) -> None:
     begun(given)
-    lease = given.job.lease
+    lease = given.lease
     assert given.owes_since == given.began > lease.since
     lease.waiting.readers += 1
     assert given not in owing()
@@ -84,7 +80,6 @@ def test_it_owes_since_it_began_or_since_what_its_request_waited_for_has_come(gi
     lease.waiting.resume()
     assert given in owing()
     assert given.owes_since == lease.resumed >= given.began
-    given.job = answered = Job()
-    answered.owes = False
+    given.answered = True
     assert given not in owing()
     assert given.come_back()

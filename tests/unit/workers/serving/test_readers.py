@@ -103,8 +103,8 @@ async def test_a_thread_that_hangs_with_a_body_half_read_keeps_no_other_body_wai
         hangs, _ = uploads.begin(PIECES, complete=True)
         try:
             await until(lambda: len(asked) == 2, "it to hang")
-            [assignment] = [each for each in owing() if each.job.lease in uploads.served.units.leases]
-            assignment.began = assignment.job.lease.waiting.resumed = 1
+            [assignment] = [each for each in owing() if each.lease in uploads.served.units.leases]
+            assignment.began = assignment.lease.waiting.resumed = 1
             end_waits(60)
             assert not made.readers.are_busy
             honest, _ = uploads.begin(PIECES, complete=True)

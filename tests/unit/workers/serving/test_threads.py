@@ -13,6 +13,7 @@ from changeover.workers.serving.assignment import left_behind, owing, under_way,
 from changeover.workers.serving.contract import NotReady
 from changeover.workers.serving.lease import LeaseKind, UnitSet
 from changeover.workers.serving.threads import LEFT_BEHIND, WAITING, ThreadPool, leave_hung_behind
+from tests.assignments import Owed
 from tests.waits import until, until_sync
 
 
@@ -23,25 +24,31 @@ def nothing_is_left() -> Iterator[None]:
     until_sync(lambda: set(under_way()) <= set(before), "what threads do to be over")
 
 
-class Work:
+class Work(Owed):
     """What a thread of a pool does for a request."""
 
     def __init__(self, pool: ThreadPool) -> None:
-        self.lease = UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0)
+        super().__init__(UnitSet(()).lease(LeaseKind.HTTP, 1, "/", 0))
         self.pool = pool
+        self._turn: Callable[[], None] | None = None
 
     @property
-    def owes(self) -> bool:
+    def is_unanswered(self) -> bool:
         return self.lease.kind is LeaseKind.HTTP
 
     def run(self) -> None:
         """Do it."""
 
-    def given(self, turn: Callable[[], None] | None = None) -> None:
-        self.assignment = self.pool.submit(self, turn)
+    def end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn()
 
-    def done(self) -> None:
-        self.pool.done(self.assignment)
+    def given(self, turn: Callable[[], None] | None = None) -> None:
+        self._turn = turn
+        self.pool.submit(self)
+
+    def ended(self) -> None:
+        self.pool.done(self)
 
 
 class Waiting(Work):
@@ -65,7 +72,7 @@ async def test_threads_start_as_they_are_needed() -> None:
         job.end.set()
         job.given()
         await until(lambda job=job: job.name)  # type: ignore[misc]
-        job.done()
+        job.ended()
     assert {job.name for job in jobs} == {"changeover shop 0"}
     together = [Waiting(pool) for _ in range(3)]
     for job in together:
@@ -108,7 +115,7 @@ async def test_who_waits_hears_in_turn_that_a_thread_takes_their_job() -> None:
     heard = []
     for job in jobs:
         job.end.set()
-        job.done()
+        job.ended()
         heard.append(list(taken))
     assert heard == [["first"], ["first"], ["first", "last"], ["first", "last"]]
     await pool.close(5)
@@ -147,7 +154,7 @@ async def test_the_queue_has_an_end() -> None:
         job.given()
     with pytest.raises(NotReady):
         jobs[-1].given()
-    jobs[0].done()
+    jobs[0].ended()
     jobs[-1].end.set()
     jobs[-1].given()
     await pool.close(10)
@@ -156,7 +163,7 @@ async def test_the_queue_has_an_end() -> None:
 
 def old(job: Work, seconds: float) -> None:
     """Its thread has been at it for so long."""
-    job.assignment.began = time.monotonic_ns() - int(seconds * 1e9)
+    job.began = time.monotonic_ns() - int(seconds * 1e9)
 
 
 async def test_a_thread_that_owes_a_response_for_too_long_is_left_behind_and_another_takes_what_waits() -> None:
@@ -178,7 +185,7 @@ async def test_a_thread_that_owes_a_response_for_too_long_is_left_behind_and_ano
     assert (taken, pool.waiting, len(pool.unfinished())) == (["waits"], 1, 2)
     for job in (waits, last, hung):
         job.end.set()
-        job.done()
+        job.ended()
     await until(lambda: len(pool.unfinished()) == 1, "the pool to have as many threads as before")
     assert not pool.is_busy
     await pool.close(5)
@@ -233,7 +240,7 @@ async def test_a_thread_that_waits_for_its_client_does_not_hang(came: bool) -> N
     assert pool.waiting == 0
     for each in (job, waits):
         each.end.set()
-        each.done()
+        each.ended()
     await pool.close(5)
 
 
@@ -258,7 +265,7 @@ class Counting(Work):
         self._most.append(len(self._now))
         assert self._gate.acquire(timeout=10), "the test never let it on"
         self._now.remove(self)
-        self._loop.call_soon_threadsafe(self.done)
+        self._loop.call_soon_threadsafe(self.ended)
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -278,7 +285,7 @@ async def test_no_more_threads_than_allowed_work_that_were_not_left_behind(size:
     before = pool.unfinished()
     for job in hung:
         job.end.set()
-        job.done()
+        job.ended()
     await until(lambda: len(pool.unfinished()) == size, "those that were left behind to end, with jobs that wait")
     assert len(before) == 2 * size
     gate.release(len(jobs))
@@ -293,10 +300,10 @@ async def test_a_job_that_is_done_is_not_left_behind_though_its_thread_has_not_c
     late.given()
     await until(lambda: late.name)
     old(late, 61)
-    late.done()
+    late.ended()
     leave_hung_behind(60)
-    assert (late.assignment in owing(), late.assignment in left_behind) == (False, False)
-    late.assignment.staff.leave_behind(late.assignment)
+    assert (late in owing(), late in left_behind) == (False, False)
+    late.staff.leave_behind(late)
     assert len(pool.unfinished()) == 1, "no thread is started in its place"
     late.end.set()
     first.given()
@@ -328,7 +335,7 @@ async def test_a_thread_that_comes_back_while_another_is_started_in_its_place_st
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", late)
         leave_hung_behind(60)
-    slow.done()
+    slow.ended()
     await until(lambda: len(pool.unfinished()) == 1, "the other to end")
     assert (first.name, second.name, pool.waiting) == ("changeover shop 0", "", 1)
     old(first, 61)
@@ -336,7 +343,7 @@ async def test_a_thread_that_comes_back_while_another_is_started_in_its_place_st
     await until(lambda: second.name, "another in the place of one that does not come back")
     for job in (first, second):
         job.end.set()
-        job.done()
+        job.ended()
     await pool.close(5)
 
 
@@ -352,7 +359,7 @@ async def test_so_many_threads_are_left_behind_and_no_more() -> None:
     assert (pool.waiting, len(pool.unfinished())) == (1, LEFT_BEHIND + 1)
     for job in jobs:
         job.end.set()
-        job.done()
+        job.ended()
     await pool.close(5)
 
 
@@ -380,7 +387,7 @@ async def test_where_no_thread_can_be_started_what_waits_goes_on_waiting(
     await until(lambda: waits.name)
     for job in (hung, waits):
         job.end.set()
-        job.done()
+        job.ended()
     await pool.close(5)
 
 
@@ -412,7 +419,7 @@ async def test_a_pool_of_many_threads_goes_on_without_all_of_them(monkeypatch: p
     await until(lambda: all(job.name for job in others), "the others to work in their place")
     for job in (*hung, *others):
         job.end.set()
-        job.done()
+        job.ended()
     await pool.close(5)
 
 
@@ -432,13 +439,13 @@ async def test_a_thread_that_came_back_after_all_makes_room_for_the_next_that_ha
     leave_hung_behind(60)
     assert pool.waiting == 1, "the first is still away"
     first.end.set()
-    first.done()
+    first.ended()
     leave_hung_behind(60)
     assert pool.waiting == 0
     await until(lambda: third.name)
     for job in (second, third):
         job.end.set()
-        job.done()
+        job.ended()
     await pool.close(5)
 
 
@@ -455,19 +462,19 @@ async def test_nobody_waits_for_a_thread_that_died_of_its_job(monkeypatch: pytes
     pool = ThreadPool("shop", 1)
     job = Deadly(pool)
     job.given()
-    await until(lambda: job.assignment.thread and not job.assignment.thread.is_alive(), "the thread to be gone")
+    await until(lambda: job.thread and not job.thread.is_alive(), "the thread to be gone")
     assert died_of == [MemoryError]
-    assert (under_way(), job.assignment.is_waited_for) == ([], False)
+    assert (under_way(), job.is_waited_for) == ([], False)
 
 
 async def test_a_thread_that_waits_for_its_next_job_keeps_nothing_of_the_one_before() -> None:
     pool = ThreadPool("shop", 1)
     job = Seen(pool)
     kept = weakref.ref(job)
-    assignment = pool.submit(job)
+    pool.submit(job)
     await until(job.ran.is_set)
-    pool.done(assignment)
-    del job, assignment
+    pool.done(job)
+    del job
     await until(lambda: kept() is None, "the job to be gone")
     assert len(pool.unfinished()) == 1
     await pool.close(5)

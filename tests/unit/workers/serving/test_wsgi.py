@@ -146,9 +146,9 @@ class Hops:
         loop = asyncio.get_running_loop()
         submit, call = threads.ThreadPool.submit, loop.call_soon_threadsafe
 
-        def taking(pool: threads.ThreadPool, *given: Any) -> assignment.Assignment:
+        def taking(pool: threads.ThreadPool, *given: Any) -> None:
             self.taken += 1
-            return submit(pool, *given)
+            submit(pool, *given)
 
         def telling(*given: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
             self.told += 1
@@ -298,6 +298,21 @@ async def test_what_write_is_given_comes_before_the_rest(serve: Serve, way: str)
         return [b"returned"]
 
     assert (await serve(app, way).get()).body == b"written returned"
+
+
+@every_way
+async def test_what_is_written_behind_the_end_of_a_request_is_refused(serve: Serve, way: str) -> None:
+    kept: list[Callable[[bytes], object]] = []
+
+    def app(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        kept.append(start_response(OK, PLAIN))
+        return [b"all"]
+
+    served = serve(app, way)
+    assert (await served.get()).body == b"all"
+    await until(lambda: not served.units.leases, "the thread to leave")
+    with pytest.raises(Disconnected, match="over"):
+        kept[0](b"late")
 
 
 async def test_the_body_of_a_small_request_is_read_without_the_loop(serve: Serve) -> None:

@@ -1,5 +1,6 @@
 """What a WSGI application is told of a request."""
 
+import gc
 import sys
 import tracemalloc
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from changeover.workers.serving import wsgi_environ
 from changeover.workers.serving.contract import CallContext, Headers, Request
 from changeover.workers.serving.lease import LeaseKind, UnitSet
-from changeover.workers.serving.wsgi_environ import KNOWN_WAYS, Environs, FileWrapper
+from changeover.workers.serving.wsgi_environ import KNOWN_HEADS, KNOWN_WAYS, LONGEST_HEAD, Environs, FileWrapper
 
 
 def asked(target: str = "/", raw: bytes = b"", **options: Any) -> Request:
@@ -73,6 +74,82 @@ def test_ways_are_remembered_up_to_a_bound() -> None:
     for port in range(2 * KNOWN_WAYS + 1):
         assert environs.make(asked(server=("127.0.0.1", port)), context())["SERVER_PORT"] == str(port)
         assert len(environs._begun) <= KNOWN_WAYS
+
+
+EVERYTHING: dict[str, Any] = {
+    "server": ("127.0.0.1", 8000),
+    "scheme": "http",
+    "http_version": "1.1",
+    "fields": [(b"accept", b"a")],
+}
+OTHERS = [
+    ("/b", b"", {}),
+    ("/a?c=d", b"", {}),
+    ("/a", b"/%61", {}),
+    ("/a", b"", {"server": ("127.0.0.1", 9000)}),
+    ("/a", b"", {"server": ("run/shop.sock", None)}),
+    ("/a", b"", {"scheme": "https"}),
+    ("/a", b"", {"http_version": "1.0"}),
+    ("/a", b"", {"fields": [(b"accept", b"b")]}),
+    ("/a", b"", {"fields": [(b"accept", b"a"), (b"cookie", b"c=d")]}),
+    ("/a", b"", {"fields": []}),
+]
+
+
+@pytest.mark.parametrize(("target", "raw", "other"), OTHERS)
+def test_a_head_that_is_remembered_is_told_of_no_other_request(target: str, raw: bytes, other: dict[str, Any]) -> None:
+    environs = Environs("", multithread=True)
+    one, another = asked("/a", **EVERYTHING), asked(target, raw, **EVERYTHING | other)
+    for _ in range(2):
+        assert environs.make(one, context()) == environ(one)
+        assert environs.make(another, context()) == environ(another)
+
+
+def test_the_same_head_of_another_client_method_or_mount_is_told_as_such() -> None:
+    environs = Environs("", multithread=True)
+    environs.make(asked("/a"), context())
+    client = environs.make(asked("/a", client=("192.0.2.2", 40000)), context())
+    mounted, posted = asked("/a"), asked("/a")
+    mounted.root_path, posted.method = "/shop", "POST"
+    assert (client["REMOTE_ADDR"], client["REMOTE_PORT"]) == ("192.0.2.2", "40000")
+    assert environs.make(mounted, context())["SCRIPT_NAME"] == "/shop"
+    assert environs.make(posted, context())["REQUEST_METHOD"] == "POST"
+    assert "REMOTE_PORT" not in environs.make(asked("/a", client=None), context())
+
+
+class Odd(bytes):
+    """Of a class that a plugin has made, which would be kept with it."""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"x-odd", Odd(b"a"))],
+        [[b"x-odd", b"a"]],
+        [(b"x-odd", b"a" * LONGEST_HEAD)],
+        [(b"x-odd", b"a"), (b"x_odd", b"a" * LONGEST_HEAD)],
+    ],
+)
+def test_what_is_odd_or_long_is_told_and_not_remembered(fields: Any) -> None:
+    environs = Environs("", multithread=True)
+    request = asked("/a", fields=fields)
+    for _ in range(2):
+        assert environs.make(request, context())["HTTP_X_ODD"] == fields[0][1].decode()
+    referrers = [each for each in gc.get_referrers(fields[0]) if type(each) is tuple]
+    assert referrers == []
+
+
+def test_heads_are_remembered_up_to_a_bound() -> None:
+    environs = Environs("", multithread=True)
+    environs.make(asked("/"), context())
+    tracemalloc.start()
+    try:
+        for number in range(20 * KNOWN_HEADS):
+            assert environs.make(asked(f"/{number}"), context())["PATH_INFO"] == f"/{number}"
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < KNOWN_HEADS * 8 * LONGEST_HEAD
 
 
 def test_one_thread_is_told_as_such() -> None:

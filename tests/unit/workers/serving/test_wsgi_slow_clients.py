@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from changeover.workers.serving import backlog, wsgi_input, wsgi_run
+from changeover.workers.serving import backlog, pace, wsgi_input, wsgi_run
 from changeover.workers.serving.assignment import owing, work_for
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
@@ -352,6 +352,52 @@ async def test_a_thread_waits_where_there_is_no_more_room_for_anybody(one: Calla
 
 
 @every_way
+@pytest.mark.parametrize("told", [False, True], ids=["length unknown", "length told"])
+async def test_who_takes_nothing_of_more_than_may_wait_for_it_is_cut_off_where_others_wait_for_its_thread(
+    one: Callable[..., One], way: str, told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 200_000)
+    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    made = Made(100)
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(OK, [*PLAIN, ("Content-Length", str(len(made.body)))] if told else PLAIN)
+        return made
+
+    serving, slow = one(app), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 200_000, "a full file")
+    assert serving.app.pool.is_busy, "nobody else wants the thread"
+    await serving.answers_others()
+    assert "GET /slow: cut off: its client has taken nothing" in caplog.text
+    assert made.made < 50
+    await until(lambda: slow.aborted or slow.backed_up())
+    while not slow.aborted:
+        slow.take()
+        await until(lambda: slow.aborted or slow.backed_up(), "more of what was made, or the end")
+    assert not slow.ended, "it could take that for all"
+    assert len(slow.body) >= 200_000
+    assert made.body.startswith(slow.body)
+    await until(lambda: not serving.served.units.leases)
+
+
+@every_way
+async def test_who_takes_some_of_it_again_and_again_is_waited_for(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 100_000)
+    made = Made(100)
+    serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 100_000, "a full file")
+    other = asyncio.create_task(serving.answers_others())
+    await until(lambda: serving.app.waiting == 1, "somebody else to wait")
+    await taken(slow)
+    assert (slow.body, "cut off" in caplog.text) == (made.body, False)
+    await other
+
+
+@every_way
 async def test_a_client_that_leaves_ends_what_was_put_aside_for_it(one: Callable[..., One], way: str) -> None:
     made = Made(100)
     serving, slow = one(made), MemoryExchange(target="/slow", window=20_000)
@@ -484,7 +530,7 @@ async def test_nothing_is_owed_while_a_body_is_waited_for(one: Callable[..., One
     [lease] = serving.served.units.leases
     await until(lambda: lease.resumed and not lease.owes, "the body to be waited for")
     assert bool(work_for(lease)) is (room == 0)
-    assert lease not in [each.job.lease for each in owing()]
+    assert lease not in [each.lease for each in owing()]
     slow.arrive(body[100_000:], None)
     await until(lambda: slow.ended, "an answer")
     assert slow.body == received_of(body, told=len(body))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from changeover.workers.serving import threads
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.handlers import Handler, HandlerKind
@@ -16,6 +17,7 @@ from changeover.workers.serving.lease import Lease, LeaseKind, Taskless, current
 from changeover.workers.serving.observation import PipelineEvent, PipelineEventKind
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.wsgi import WsgiApplication
+from changeover.workers.serving.wsgi_taskless import TasklessWsgiCall
 from tests.exchange import MemoryExchange, Served
 from tests.waits import until
 from tests.wsgi import OK, PLAIN, application
@@ -200,6 +202,27 @@ async def test_a_request_leaves_nothing_to_the_collector(served: Served, held: H
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         kept = [each for each in gc.garbage if type(each).__module__.startswith("changeover.workers.serving")]
+        assert kept == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+async def test_nor_does_one_that_is_refused_a_thread(
+    served: Served, held: Held, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    held.answer.set()
+    held.leave.set()
+    await served.ask(MemoryExchange())
+    monkeypatch.setattr(threads, "WAITING", -1)
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await served.ask(MemoryExchange())).status == 503
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kept = [each for each in gc.garbage if isinstance(each, TasklessWsgiCall)]
         assert kept == []
     finally:
         gc.set_debug(0)

@@ -101,7 +101,14 @@ class HttpConnection(Contact):
         if self._upload is not None:
             self._read_body(self._upload, data)
         elif self.exchange is None and not self._unread.data and outlet.course is _OPEN and not outlet.clogged:
-            self._read_head(data)
+            try:
+                head = self.site.parser.parse_alone(data)
+                if head is None:
+                    self.take(data)
+                else:
+                    self._begin(head, data)
+            except BadMessage as error:
+                self._refuse(error)
         elif outlet.course is Course.LINGERING:
             outlet.drop(nbytes)
         else:
@@ -249,17 +256,6 @@ class HttpConnection(Contact):
         return session
 
     # From bytes to exchanges.
-
-    def _read_head(self, data: bytes) -> None:
-        """Begin at once what comes alone."""
-        try:
-            head = self.site.parser.parse_alone(data)
-            if head is None:
-                self.take(data)
-            else:
-                self._begin(head, data)
-        except BadMessage as error:
-            self._refuse(error)
 
     def _begin(self, head: Head, raw: bytes) -> bool:
         """Offer a message to whoever answers it, and keep it where it is not taken; whether it was."""

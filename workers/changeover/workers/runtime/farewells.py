@@ -121,7 +121,7 @@ class Farewells:
         """Let nobody wait for threads whose requests somebody else has answered: no lease says that they hang."""
         held = set(self._leases())
         for each in owing():
-            if each.job.lease not in held:
+            if each.lease not in held:
                 self._later(self._late(each.owes_since), self._leave_behind, each)
 
     def _leave_behind(self, assignment: Assignment) -> None:

@@ -71,7 +71,7 @@ def owed_response(leases: Iterable[Lease]) -> OwedResponse | None:
     """The request that is longest without a response from what works for it; None when none is."""
     requests = [(lease.owes_since, lease) for lease in leases if lease.owes]
     # Somebody may have answered for a thread that hangs.
-    requests += [(each.owes_since, each.job.lease) for each in owing()]
+    requests += [(each.owes_since, each.lease) for each in owing()]
     since, oldest = min(requests, key=itemgetter(0), default=(0, None))
     if oldest is None:
         return None

@@ -4,29 +4,13 @@ The thread says when it begins and when it comes back, the loop when it is done 
 Of the two ends one counts: who comes back first goes on, who was left behind first ends.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from threading import Thread
 from time import monotonic_ns
 from typing import Protocol
 
-import msgspec
-
 from changeover.workers.serving.lease import Lease
-
-
-class Job(Protocol):
-    """What a thread does."""
-
-    @property
-    def lease(self) -> Lease:
-        """Of the request that it is done for."""
-
-    @property
-    def owes(self) -> bool:
-        """Whether no more than the beginning of a response came of it yet."""
-
-    def run(self) -> None:
-        """Do it, in the thread; raises nothing."""
 
 
 class Staff(Protocol):
@@ -36,24 +20,48 @@ class Staff(Protocol):
         """Go on without the thread that does it."""
 
 
-class Assignment(msgspec.Struct, eq=False):
-    """A job that a thread is to do, does or has done.
+class Assignment(ABC):
+    """What a thread is to do, does or has done for a request.
 
     Attributes:
-        job: What it does.
-        staff: Whose threads do it.
+        staff: Whose threads do it; there from when it is submitted.
         thread: Who does it; None while it waits for a thread.
         began: When that took it, CLOCK_MONOTONIC in nanoseconds.
         is_done: Whether the loop knows that it is over.
         when_left: Called on the loop if its thread is left behind.
     """
 
-    job: Job
+    __slots__ = ("began", "is_done", "staff", "thread", "when_left")
+
     staff: Staff
-    thread: Thread | None = None
-    began: int = 0
-    is_done: bool = False
-    when_left: Callable[[], None] | None = None
+
+    def __init__(self) -> None:
+        self.thread: Thread | None = None
+        self.began = 0
+        self.is_done = False
+        self.when_left: Callable[[], None] | None = None
+
+    @property
+    @abstractmethod
+    def lease(self) -> Lease:
+        """Of the request that it is done for."""
+
+    @property
+    @abstractmethod
+    def is_unanswered(self) -> bool:
+        """Whether no more than the beginning of a response came of it yet."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Do it, in the thread; raises nothing."""
+
+    @abstractmethod
+    def begin_turn(self) -> None:
+        """It waits for a thread from now on; on the loop."""
+
+    @abstractmethod
+    def end_turn(self) -> None:
+        """It has one, or is over; on the loop. Does nothing when it does not wait."""
 
     @property
     def is_waited_for(self) -> bool:
@@ -63,12 +71,12 @@ class Assignment(msgspec.Struct, eq=False):
     @property
     def owes(self) -> bool:
         """Whether its thread has yet to answer, and waits for no client."""
-        return not self.is_done and self.job.owes and not self.job.lease.reads
+        return not self.is_done and self.is_unanswered and not self.lease.reads
 
     @property
     def owes_since(self) -> int:
         """When the thread had it, and of the request's body what has come; as `began`."""
-        return max(self.began, self.job.lease.resumed)
+        return max(self.began, self.lease.resumed)
 
     def begin(self, thread: Thread) -> None:
         """`thread` takes it; in the thread."""
@@ -111,7 +119,7 @@ def under_way() -> list[Assignment]:
 
 def work_for(lease: Lease) -> list[Assignment]:
     """Those of them that are done for a request: several where a handler calls more than once."""
-    return [each for each in under_way() if each.job.lease is lease]
+    return [each for each in under_way() if each.lease is lease]
 
 
 def owing() -> list[Assignment]:

@@ -225,7 +225,7 @@ class _BridgedAsgiCall(_Bridged, AsgiCall, kw_only=True):
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
     def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
-        super().__init__(application, feed.request, feed, call, gauge=gauge)
+        super().__init__(gauge, application, feed.request, feed, call)
         self._feed = feed
 
     def _settle(self) -> None:

@@ -136,6 +136,11 @@ class CallContext(msgspec.Struct, eq=False):
         return None if due is None else due - asyncio.get_running_loop().time()
 
     @property
+    def overheard(self) -> bool:
+        """Whether somebody has put an observer of their own in front."""
+        return self._observer is not None
+
+    @property
     def observer(self) -> Observer:
         """Hears of what happens to the request; whoever wants to hear too puts one of their own in front."""
         return self._observer or self.lease.units.counters.observer

@@ -25,9 +25,14 @@ from changeover.workers.serving.waiting import Waiting
 
 
 class Taskless(ABC):
-    """What goes on without a task, for as long as it has nothing to await."""
+    """What goes on in a thread and without a task, for as long as it has nothing to await."""
 
     __slots__ = ()
+
+    @property
+    @abstractmethod
+    def thread_came(self) -> int:
+        """When it had its thread, CLOCK_MONOTONIC in nanoseconds; 0 while it waits for one."""
 
     @abstractmethod
     def follow(self) -> asyncio.Task[Any]:
@@ -78,6 +83,8 @@ class Lease(msgspec.Struct, eq=False):
     @property
     def waits(self) -> bool:
         """Whether it is of a request that waits for a thread, so that nothing of it can hang yet."""
+        if isinstance(self.holder, Taskless):
+            return self.holder.thread_came == 0
         return self._waiting is not None and self._waiting.calls > 0
 
     @property
@@ -87,7 +94,9 @@ class Lease(msgspec.Struct, eq=False):
 
     @property
     def resumed(self) -> int:
-        """When what its request waited for came last, a thread or a piece of the body; 0 = it never waited."""
+        """When what its request needs came last, a thread or a piece of the body; 0 = neither did."""
+        if isinstance(self.holder, Taskless):
+            return self.holder.thread_came
         return 0 if self._waiting is None else self._waiting.resumed
 
     @property

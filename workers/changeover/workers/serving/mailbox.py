@@ -5,9 +5,16 @@ import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Recipient(Protocol[T]):
+    """Who is told on the loop what a thread says."""
+
+    def put(self, items: list[T]) -> None:
+        """Hear of it."""
 
 
 class Courier:
@@ -17,67 +24,62 @@ class Courier:
 
     Attributes:
         letters: What it has to carry, and where to.
+        loop: Where it goes; None until it is attended to.
         called: Whether it is on its way.
     """
 
-    __slots__ = ("_context", "_loop", "called", "letters")
+    __slots__ = ("_context", "called", "letters", "loop")
 
     def __init__(self) -> None:
-        self.letters: deque[tuple[Mailbox[Any], list[Any]]] = deque()
+        self.letters: deque[tuple[Recipient[Any], list[Any]]] = deque()
         self.called = False
         self._context = contextvars.Context()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     def attend(self) -> None:
         """Be there for what is said from now on; on the loop."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+
+    def post(self, recipient: Recipient[Any], items: list[Any]) -> None:
+        """Carry `items`, all at once; in a thread."""
+        self.letters.append((recipient, items))
+        # Whoever hands out takes the call down first and looks then: what is given before that is seen.
+        if not self.called:
+            self.call()
 
     def call(self) -> None:
         """Have it come for what is there; in a thread."""
-        if self._loop is not None:
+        if self.loop is not None:
             self.called = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-                self._loop.call_soon_threadsafe(self._hand_out, context=self._context)
+                self.loop.call_soon_threadsafe(self._hand_out, context=self._context)
 
     def _hand_out(self) -> None:
         self.called = False
         letters = self.letters
         try:
             for _ in range(len(letters)):  # what comes meanwhile waits for its turn, as all else on the loop does
-                box, items = letters.popleft()
-                box.put(items)
+                recipient, items = letters.popleft()
+                recipient.put(items)
         finally:
             if letters and not self.called:  # one of them went wrong: the others get theirs
                 self.call()
 
 
 class Mailbox(Generic[T]):
-    """From one thread to one task, or to whoever it is diverted to.
+    """What a thread says to one task, or to whoever it is diverted to; on the loop."""
 
-    Args:
-        courier: Carries what the thread says.
-    """
+    __slots__ = ("_diverted", "_items", "_seen", "_waiter")
 
-    __slots__ = ("_courier", "_diverted", "_items", "_seen", "_waiter")
-
-    def __init__(self, courier: Courier) -> None:
-        self._courier = courier
+    def __init__(self) -> None:
         self._items: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
         self._diverted: Callable[[list[T]], None] | None = None
         self._seen: Callable[[T], None] | None = None
 
-    def post(self, items: list[T]) -> None:
-        """Say all of `items` at once; in the thread."""
-        courier = self._courier
-        courier.letters.append((self, items))
-        # Whoever hands out takes the call down first and looks then: what is given before that is seen.
-        if not courier.called:
-            courier.call()
-
     def put(self, items: list[T]) -> None:
-        """Have more in it; on the loop, as all that follows."""
+        """Have more in it."""
         if self._diverted is not None:
             self._diverted(items)
             return

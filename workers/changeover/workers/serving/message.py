@@ -147,14 +147,15 @@ class Request:
         scheme: `http` or `https`.
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
+        held_body: The whole body when it is at hand: there is none, or `body` or `json` has read it; else None.
     """
 
     __slots__ = (
-        "_body",
         "_receive",
         "_trailers",
         "client",
         "headers",
+        "held_body",
         "http_version",
         "method",
         "path",
@@ -191,8 +192,8 @@ class Request:
         self.scheme = scheme
         self.client = client
         self.server = server
+        self.held_body: bytes | None = b"" if receive is None else None
         self._receive = receive
-        self._body: bytes | None = None
 
     @property
     def trailers(self) -> Headers:
@@ -209,8 +210,9 @@ class Request:
         Raises:
             Disconnected: The client went away before the end of the body.
         """
-        if self._body is not None:
-            yield self._body
+        if self.held_body is not None:
+            if self.held_body:
+                yield self.held_body
             return
         while (piece := await self.receive()) is not None:
             if piece:
@@ -236,11 +238,6 @@ class Request:
         if inner is not None:
             self._receive = timed(inner, waiting)
 
-    @property
-    def held_body(self) -> bytes | None:
-        """The whole body when it is at hand: there is none, or `body` or `json` has read it; else None."""
-        return b"" if self._receive is None else self._body
-
     async def body(self, limit: int = 16 * 1024 * 1024) -> bytes:
         """The whole body.
 
@@ -250,7 +247,7 @@ class Request:
         Raises:
             BodyTooLarge: The body is longer than `limit`; answered with 413. So is every later attempt to read it.
         """
-        if self._body is None:
+        if self.held_body is None:
             pieces: list[bytes] = []
             size = 0
             async for piece in self.stream():
@@ -262,8 +259,8 @@ class Request:
                     pieces[-1] += piece
                 else:
                     pieces.append(piece)
-            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return self._body
+            self.held_body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self.held_body
 
     async def json(self, type: type[T] = Any, limit: int = 16 * 1024 * 1024) -> T:  # type: ignore[assignment]
         """The body as JSON, checked against `type`.
@@ -302,8 +299,8 @@ def arrived(
     request.scheme = scheme
     request.client = client
     request.server = server
+    request.held_body = b"" if receive is None else None
     request._receive = receive
-    request._body = None
     return request
 
 

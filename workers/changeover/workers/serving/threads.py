@@ -11,10 +11,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from queue import SimpleQueue
 
-from changeover.workers.serving.assignment import Assignment, Job, owing
+from changeover.workers.serving.assignment import Assignment, owing
 from changeover.workers.serving.contract import NotReady
 
 log = logging.getLogger("changeover.request")
@@ -57,7 +56,7 @@ class ThreadPool:
         self._due: list[Assignment] = []
         self._ends: dict[threading.Thread, asyncio.Future[None]] = {}
         self._left = self._staff = self._started = 0
-        self._turns: deque[Callable[[], None] | None] = deque()
+        self._turns: deque[Assignment] = deque()
         self._busy = 0
 
     @property
@@ -79,27 +78,26 @@ class ThreadPool:
         if self._busy >= self.size + WAITING:
             raise NotReady
 
-    def submit(self, job: Job, turn: Callable[[], None] | None = None) -> Assignment:
-        """Let a thread do `job` as soon as one is free; `done` is to be called once it was.
-
-        Args:
-            job: What to do.
-            turn: Called when a thread takes it, if it had to wait for one.
+    def submit(self, assignment: Assignment) -> None:
+        """Let a thread do it as soon as one is free; `done` is to be called once it was.
 
         Raises:
             NotReady: Too many wait already.
             RuntimeError: No thread can be started.
         """
-        self.admit()
-        self._provide(self._busy + 1, size=self.size)
-        if self._busy >= self.size:
-            self._turns.append(turn)
-        self._busy += 1
+        busy = self._busy + 1
+        if busy > self.size + WAITING:
+            raise NotReady
+        if self._staff < self.size:
+            self._provide(busy, size=self.size)
+        assignment.staff = self
         if not self._due:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        assignment = Assignment(job, self)
         self._due.append(assignment)
-        return assignment
+        self._busy = busy
+        if busy > self.size:
+            self._turns.append(assignment)
+            assignment.begin_turn()
 
     def leave_behind(self, assignment: Assignment) -> None:
         """Go on without the thread that does it, unless too many were left behind, or it is through with it: another
@@ -120,21 +118,17 @@ class ThreadPool:
         self._left += 1
         self._staff -= 1
         self._busy -= 1
-        self._next()
+        if self._turns:
+            self._turns.popleft().end_turn()
 
     def done(self, assignment: Assignment) -> None:
         """A job was done: its thread takes the one that waits for longest, or has ended if it was left behind."""
-        if assignment.done():
-            self._busy -= 1
-            self._next()
-        else:
+        if not assignment.done():
             self._left -= 1
-
-    def _next(self) -> None:
+            return
+        self._busy -= 1
         if self._turns:
-            turn = self._turns.popleft()
-            if turn is not None:
-                turn()
+            self._turns.popleft().end_turn()
 
     async def close(self, deadline: float) -> None:
         """Let all threads end, those that work as soon as they are done.
@@ -186,7 +180,7 @@ def _work(
     while is_waited_for and (assignment := jobs.get()) is not None:
         assignment.begin(thread)
         try:
-            assignment.job.run()
+            assignment.run()
         finally:  # whatever happens to the thread, it keeps nothing
             is_waited_for = assignment.come_back()
             del assignment

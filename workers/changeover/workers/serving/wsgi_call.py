@@ -22,7 +22,6 @@ from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.mailbox import Mailbox
 from changeover.workers.serving.reply import Reply
 from changeover.workers.serving.spool import Spool
-from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_head import WsgiHead
 from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, is_told, keep, streamed
@@ -37,18 +36,17 @@ class WsgiCall:
     """Drives one application call; `run` belongs into a task of its own.
 
     Args:
+        gauge: Follows whether there is room among the threads.
         application: What answers.
         request: What is asked.
         exchange: The way back to the client.
         call: The request's context.
         stamp: Fields added to the response's own.
         outbound: Sees the response's head before it is sent; None when no handler wants to.
-        gauge: Follows whether there is room among the threads.
     """
 
     __slots__ = (
         "_application",
-        "_assignment",
         "_call",
         "_exchange",
         "_fields",
@@ -63,20 +61,18 @@ class WsgiCall:
         "_tail",
         "_thread_is_free",
         "_thread_left",
-        "_turn",
         "_written",
     )
 
     def __init__(
         self,
+        gauge: ReadinessGauge,
         application: WsgiApplication,
         request: Request,
         exchange: Exchange,
         call: CallContext,
         stamp: RawHeaders = (),
         outbound: Outbound | None = None,
-        *,
-        gauge: ReadinessGauge,
     ) -> None:
         self._application = application
         self._request = request
@@ -89,7 +85,6 @@ class WsgiCall:
         self._thread_left = self._thread_is_free = True
         self._reads = False
         self._tail = AT_REST
-        self._turn: Turn | None = None
         self._written = 0
 
     async def run(self) -> None:
@@ -114,6 +109,13 @@ class WsgiCall:
                 self._leave_thread()
             self._settle()
 
+    def go_on(self, run: WsgiRun, phase: Phase) -> Mailbox[Mail]:
+        """Have a call go on that a thread has had until now without a task; what the thread says goes there."""
+        run.tell(self._call.lease.waiting)
+        self._run, self._phase, self._mail = run, phase, Mailbox[Mail]()
+        self._thread_left = self._thread_is_free = False
+        return self._mail
+
     async def _begin(self) -> None:
         """Have what is small of the body, then take a thread; nothing is read for which there is no room.
 
@@ -134,6 +136,7 @@ class WsgiCall:
     async def _submit(self) -> None:
         application, request = self._application, self._request
         run = self._prepare(contextvars.copy_context())
+        run.tell(self._call.lease.waiting)
         run.environ = environ = application.environs.make(request, self._call)
         begun, whole = await body_at_hand(request)
         if whole:
@@ -155,9 +158,9 @@ class WsgiCall:
             raise
 
     def _prepare(self, context: contextvars.Context) -> WsgiRun:
-        courier = self._application.courier
-        courier.attend()
-        self._mail: Mailbox[Mail] = Mailbox(courier)
+        if self._application.courier.loop is None:
+            self._application.courier.attend()
+        self._mail = Mailbox[Mail]()
         self._run = WsgiRun(self._application, self._request, self._call, self._mail, context)
         return self._run
 
@@ -171,16 +174,10 @@ class WsgiCall:
             readers.release()
             raise
         self._reads = True
-        self._assignment.when_left = self._has_read
+        self._run.when_left = self._has_read
 
     def _take_thread(self) -> None:
-        pool = self._application.pool
-        if pool.is_busy:
-            self._turn = Turn(self._call, self._application)
-            self._assignment = pool.submit(self._run, self._turn.end)
-            self._turn.begin()
-        else:
-            self._assignment = pool.submit(self._run)
+        self._application.pool.submit(self._run)
         self._thread_left = self._thread_is_free = False
 
     async def _deliver(self, mail: list[Mail]) -> None:
@@ -307,10 +304,9 @@ class WsgiCall:
 
     def _leave_thread(self) -> None:
         """A thread cannot be stopped: it holds the units for itself until it has left the application."""
-        if self._turn is not None:
-            self._turn.end()
+        self._run.end_turn()
         held = self._call.lease.share(_TASK)
-        held.holder = self._assignment.thread
+        held.holder = self._run.thread
         self._run.give_up()
         self._mail.divert(partial(self._left_behind, held))
 
@@ -328,13 +324,13 @@ class WsgiCall:
     def _thread_gone(self) -> None:
         if not self._thread_is_free:
             self._thread_is_free = True
-            self._application.pool.done(self._assignment)
+            self._application.pool.done(self._run)
             self._has_read()
 
     def _has_read(self) -> None:
         """The thread waits for no more of the request's body: another may."""
         if self._reads:
-            self._reads, self._assignment.when_left = False, None
+            self._reads, self._run.when_left = False, None
             self._application.readers.release()
 
     def _let_go(self) -> None:

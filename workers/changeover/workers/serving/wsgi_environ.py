@@ -20,6 +20,10 @@ KNOWN_NAMES = 1024
 
 KNOWN_WAYS = 64
 """Ways on which requests come, address by address say, that are remembered with what all on one have in common."""
+KNOWN_HEADS = 128
+"""Heads of requests that are remembered with their environ."""
+LONGEST_HEAD = 1024
+"""Bytes of the longest of them."""
 
 _OWN = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _PORTS = {"http": "80", "https": "443"}
@@ -71,7 +75,7 @@ class Environs:
         multithread: Whether requests run in several threads at the same time.
     """
 
-    __slots__ = ("_begun", "_fixed", "_root")
+    __slots__ = ("_begun", "_fixed", "_known", "_root")
 
     def __init__(self, root_path: str, *, multithread: bool) -> None:
         self._root = root_path
@@ -86,25 +90,43 @@ class Environs:
             "wsgi.file_wrapper": FileWrapper,
         }
         self._begun: dict[tuple[object, ...], Environ] = {}
+        self._known: dict[tuple[object, ...], Environ] = {}
 
     def make(self, request: Request, call: CallContext) -> Environ:
-        """The environ of one request, without `wsgi.input`."""
+        """The environ of one request, without `wsgi.input`; one of a request like a recent one costs little."""
         way = (request.server, request.scheme, request.http_version, request.root_path)
+        key = (way, request.method, request.path, request.raw_path, request.query, *request.headers.raw)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # a handler's list instead of a tuple: legal, and nothing to remember by
+            known = self._read(request, way)
+        environ = (known or self._learn(key, self._read(request, way))).copy()
+        if request.client is None:
+            environ["REMOTE_ADDR"] = ""
+        else:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = request.client[0], str(request.client[1])
+        if call.extensions:
+            environ["changeover.extensions"] = call.extensions
+        return environ
+
+    def _learn(self, key: tuple[object, ...], environ: Environ) -> Environ:
+        if _is_plain(key) and _length_of(key) <= LONGEST_HEAD:
+            if len(self._known) >= KNOWN_HEADS:
+                self._known.clear()
+            self._known[key] = environ
+        return environ
+
+    def _read(self, request: Request, way: tuple[object, ...]) -> Environ:
+        """What the environs of all requests with that head have in common."""
         environ = (self._begun.get(way) or self._begin(way, request)).copy()
         raw, query = request.raw_path.decode("latin-1"), request.query.decode("latin-1")
         environ["REQUEST_METHOD"] = request.method
         environ["PATH_INFO"] = _path(request)
         environ["QUERY_STRING"] = query
         environ["RAW_URI"] = environ["REQUEST_URI"] = f"{raw}?{query}" if query else raw
-        if request.client is None:
-            environ["REMOTE_ADDR"] = ""
-        else:
-            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = request.client[0], str(request.client[1])
         _add_fields(environ, request.headers.raw)
         if "SERVER_NAME" not in environ:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = _named_server(environ, request.scheme)
-        if call.extensions:
-            environ["changeover.extensions"] = call.extensions
         return environ
 
     def _begin(self, way: tuple[object, ...], request: Request) -> Environ:
@@ -119,6 +141,19 @@ class Environs:
             self._begun.clear()
         self._begun[way] = environ
         return environ
+
+
+def _is_plain(key: object) -> bool:
+    """Whether nothing in it is of a class that a handler has made, which would be kept with it."""
+    if type(key) is tuple:
+        return all(map(_is_plain, key))
+    return key is None or type(key) in (str, bytes, int)
+
+
+def _length_of(part: object) -> int:
+    if isinstance(part, tuple):
+        return sum(map(_length_of, part))
+    return len(part) if isinstance(part, str | bytes) else 0
 
 
 def _add_fields(environ: Environ, fields: list[tuple[bytes, bytes]]) -> None:

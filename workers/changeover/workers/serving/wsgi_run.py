@@ -18,9 +18,11 @@ from types import TracebackType
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
-from changeover.workers.serving.lease import Lease, LeaseKind
-from changeover.workers.serving.mailbox import Mailbox
+from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.mailbox import Recipient
+from changeover.workers.serving.pace import LOOK, WINDOW, Pace
 from changeover.workers.serving.spool import Spool
+from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
 from changeover.workers.serving.wsgi_environ import Environ, FileWrapper
 from changeover.workers.serving.wsgi_head import WsgiHead, WsgiViolation, checked_head
@@ -63,14 +65,14 @@ Mail = WsgiHead | bytes | Sign | Failed
 _WANTED, _ASIDE, _END, _LEFT = Sign
 
 
-class WsgiRun:
+class WsgiRun(Turn):
     """What a thread does for one request.
 
     Args:
         application: The application.
         request: What is asked.
         call: The request's context.
-        mail: Where the loop hears of it.
+        recipient: Hears of it on the loop.
         context: Context variables of the application, the lease among them.
 
     Attributes:
@@ -82,16 +84,15 @@ class WsgiRun:
     """
 
     __slots__ = (
-        "_application",
-        "_call",
         "_context",
+        "_courier",
         "_ended",
         "_gone",
         "_head",
         "_left",
-        "_mail",
         "_over",
         "_posted",
+        "_recipient",
         "_request",
         "_room",
         "_started",
@@ -107,17 +108,17 @@ class WsgiRun:
         application: WsgiApplication,
         request: Request,
         call: CallContext,
-        mail: Mailbox[Mail],
+        recipient: Recipient[Mail],
         context: contextvars.Context,
     ) -> None:
+        super().__init__(application, call)
         self.environ: Environ | None = None
         self.body: Spool | None = None
         self.pieces: SimpleQueue[bytes | Exception] | None = None
         self.backlog: Backlog | None = None
-        self._application = application
         self._request = request
-        self._call = call
-        self._mail = mail
+        self._recipient = recipient
+        self._courier = application.courier
         self._context = context
         self._head: WsgiHead | None = None
         self._left: int | None = None
@@ -125,13 +126,12 @@ class WsgiRun:
         self._started = self._ended = self._over = self._gone = False
         self._room: threading.Event | None = None
 
-    @property
-    def lease(self) -> Lease:
-        """Its request's hold on its units."""
-        return self._call.lease
+    def call_off(self) -> None:
+        """It will never run."""
+        del self._recipient
 
     @property
-    def owes(self) -> bool:
+    def is_unanswered(self) -> bool:
         """Whether no more than the beginning of a response came of it yet."""
         return not self._started or self.lease.kind is LeaseKind.HTTP
 
@@ -141,11 +141,12 @@ class WsgiRun:
             try:
                 self._context.run(self._respond)
             except BaseException as error:  # noqa: BLE001 - SystemExit of an application is its failure, not the thread's
-                self._mail.post([Failed(error)])
+                self._courier.post(self._recipient, [Failed(error)])
         self._over = True
         if self.body is not None:
             self.body.close()
-        self._mail.post([_LEFT])
+        self._courier.post(self._recipient, [_LEFT])
+        del self._recipient  # the two would keep each other
 
     def more(self) -> bytes:
         """The next piece of the request's body, empty at its end.
@@ -156,7 +157,7 @@ class WsgiRun:
         """
         if self._over or self._gone or self.pieces is None:
             raise Disconnected("the request is over")
-        self._mail.post([_WANTED])
+        self._courier.post(self._recipient, [_WANTED])
         piece = self.pieces.get()
         if isinstance(piece, Exception):
             raise piece
@@ -216,6 +217,8 @@ class WsgiRun:
 
     def _write(self, data: bytes) -> None:
         piece = _octets(data)
+        if self._over:
+            raise Disconnected("the request is over")
         if self._gone:
             raise Disconnected("the client is gone")
         if self._left is not None and len(piece) > self._left:
@@ -236,7 +239,7 @@ class WsgiRun:
 
     def _send_each(self, pieces: Iterable[bytes]) -> None:
         for each in pieces:
-            piece = _octets(each)
+            piece = each if type(each) is bytes else _octets(each)
             if self._is_whole(piece):
                 self._send_whole(piece)
                 continue
@@ -256,7 +259,7 @@ class WsgiRun:
     def _send_whole(self, piece: bytes) -> None:
         self._left, self._posted = 0, len(piece)
         self._ended = True
-        self._mail.post([self._begun(), piece, _END])
+        self._courier.post(self._recipient, [self._begun(), piece, _END])
 
     def _lend_rest(self, wrapper: FileWrapper) -> bool:
         """Leave what is left of a file to the loop, for a client that is behind; whether that can be done with it."""
@@ -277,7 +280,7 @@ class WsgiRun:
         if self._left is not None:
             self._left -= size
         self._posted += size
-        self._mail.post([_ASIDE])
+        self._courier.post(self._recipient, [_ASIDE])
         return True
 
     def _is_body(self, file: io.FileIO | io.BufferedReader) -> bool:
@@ -307,11 +310,11 @@ class WsgiRun:
             self._put_aside(piece)
             mail = []
         self._posted += len(piece)
-        if last:
+        if last and not self._gone:  # what was cut off is not complete
             self._ended = True
             mail.append(_END)
         if mail:
-            self._mail.post(mail)
+            self._courier.post(self._recipient, mail)
         if keeps_up and not last and not self._is_near():
             self._wait(self._is_near, PATIENCE)
 
@@ -324,12 +327,12 @@ class WsgiRun:
             size, begins = self.backlog.put(rest)
             rest = rest[size:]
             if begins:
-                self._mail.post([_ASIDE])
+                self._courier.post(self._recipient, [_ASIDE])
             if not size and self.backlog.under_way:
                 self._wait(self._is_taken)
             elif not size:
                 self._wait(self._is_near)
-                self._mail.post([bytes(rest)])
+                self._courier.post(self._recipient, [bytes(rest)])
                 return
 
     def _is_near(self) -> bool:
@@ -345,7 +348,7 @@ class WsgiRun:
         if self._left:
             raise WsgiViolation(f"the response ended {self._left} bytes before its Content-Length")
         self._ended = True
-        self._mail.post(mail)
+        self._courier.post(self._recipient, mail)
 
     def _begun(self) -> WsgiHead:
         if self._head is None:
@@ -357,11 +360,25 @@ class WsgiRun:
         """Wait until the client has taken enough, takes nothing for so long, or nobody takes the rest."""
         if self._room is None:
             self._room = threading.Event()
+        pace = Pace(self._taken)
         while not self._may_go_on(is_enough):
             self._room.clear()
             # Room is made first and told then: asked again behind the clear, none is missed.
-            if not self._may_go_on(is_enough) and not self._room.wait(seconds):
+            if not self._may_go_on(is_enough) and not self._room.wait(seconds or LOOK) and seconds is not None:
                 return
+            if pace.stands_still(self._taken) and self._application.waiting:
+                self._cut_off()
+
+    def _cut_off(self) -> None:
+        """Make no more of the response: requests wait for the thread, and the client takes nothing of what is there."""
+        self._gone = True
+        request = self._request
+        log.warning(
+            "%s %s: cut off: its client has taken nothing for %g s, and other requests wait for a thread",
+            request.method,
+            request.raw_path.decode("latin-1"),
+            WINDOW,
+        )
 
     def _may_go_on(self, is_enough: Callable[[], bool]) -> bool:
         return self._gone or is_enough()
