@@ -120,7 +120,7 @@ def test_descriptors_that_requests_leak_are_counted_and_named(doctor: Doctor) ->
     assert (status, verdicts["swaps leave nothing"]) == (Exit.REFUSED, Verdict.FOUND.value)
     [line] = [line for line in report.checks[5].details if line.startswith("descriptors")]
     before, after = (look.among_workers.descriptors["/dev/zero"] for look in report.measured.swaps_looks[::2])
-    assert line.endswith(f": /dev/zero +{after - before}")
+    assert f": /dev/zero +{after - before}" in line  # and the folder that a worker locks for its proof, if one is at it
     assert report.measured.swaps_load.requests == after - before
 
 
