@@ -166,7 +166,7 @@ async def test_a_flask_application_is_rolled_under_load_and_no_request_fails(sto
         await until(lambda: asking.answered("hello from 2") > 50)
         assert asking.failed == []
         first = next(number for number, body in enumerate(asking.bodies) if body == "hello from 2")
-        assert "hello from 1" not in asking.bodies[first + 6 :]
+        assert asking.bodies[first:].count("hello from 1") < 6, "each of the others may have had one under way"
 
 
 async def test_a_django_project_with_its_orm_is_rolled_under_load(story: Story) -> None:
