@@ -106,7 +106,7 @@ class Crowd:
 
     Attributes:
         bodies: What they were answered.
-        failed: What else happened to them.
+        failed: What else happened to them, and who was answered by an older version than before.
     """
 
     def __init__(self) -> None:
@@ -114,6 +114,7 @@ class Crowd:
         self.failed: list[str] = []
 
     async def ask(self, connection: Connection, path: str) -> None:
+        latest = ""
         while True:
             try:
                 answer = await connection.get(path)
@@ -122,6 +123,9 @@ class Crowd:
                 return
             if answer.status != 200:
                 self.failed.append(f"{answer.status} {answer.body}")
+            if answer.body < latest:
+                self.failed.append(f"{answer.body} behind {latest}")
+            latest = answer.body
             self.bodies.append(answer.body)
 
     def answered(self, start: str) -> int:

@@ -62,6 +62,7 @@ async def test_only_who_waits_for_a_thread_says_so_and_when_that_came(handlers: 
         doors.opened["/first"].set()
         await until(lambda: first.settled and not waits.waits, "the second to have a thread")
         assert waits.owes
+        assert has.resumed < waits.resumed
         assert waits.owes_since == waits.resumed > waits.since
         doors.opened["/second"].set()
         await until(lambda: second.settled and not served.units.leases, "both answers")
