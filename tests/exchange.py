@@ -27,6 +27,7 @@ class MemoryExchange:
         headers: Request fields.
         body: Pieces of the request body that are there already.
         complete: Whether the body ends after them.
+        held: The whole body, which came with the head.
         window: Bytes that the client takes before `drain` waits for `take`.
     """
 
@@ -38,6 +39,7 @@ class MemoryExchange:
         headers: Iterable[tuple[bytes, bytes]] = (),
         body: Iterable[bytes] = (),
         complete: bool = True,
+        held: bytes = b"",
         window: int = 1 << 30,
     ) -> None:
         path, _, query = target.partition("?")
@@ -52,6 +54,8 @@ class MemoryExchange:
             server=("127.0.0.1", 8000),
             receive=self.receive if body or not complete else None,
         )
+        if held:
+            self._request.held_body = held
         self._body: deque[bytes | None] = deque([*body, *([None] if complete else [])])
         self._arrived = asyncio.Event()
         self._over = asyncio.Event()

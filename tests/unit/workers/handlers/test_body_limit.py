@@ -55,6 +55,15 @@ async def test_a_body_that_is_too_long_is_refused_announced_or_not(target: Answe
     assert (await served.ask(MemoryExchange("POST", body=[b"x" * 5, b"x" * 5]))).status == 200
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=["native", "asgi", "swallowing"])
+async def test_a_body_that_came_with_its_head_is_measured_and_stays_held(target: Answering) -> None:
+    served = serve(target, LIMIT)
+    assert (await served.ask(MemoryExchange("POST", held=b"x" * 11))).status == 413
+    within = MemoryExchange("POST", held=b"x" * 10)
+    assert (await served.ask(within)).status == 200
+    assert within.request.held_body == b"x" * 10
+
+
 async def test_what_announces_too_much_is_not_read() -> None:
     served = serve(echo, LIMIT)
     unread = MemoryExchange("POST", headers=[(b"content-length", b"11")], complete=False)

@@ -79,6 +79,25 @@ async def test_a_body_that_was_begun_is_not_sent_twice_and_one_that_is_held_is()
     assert attempts == ["begins", "holds", "holds"]
 
 
+async def test_a_body_that_came_with_its_head_is_sent_again_unless_it_was_taken_in_pieces() -> None:
+    attempts: list[bytes] = []
+
+    async def takes(request: Request, call: CallContext) -> Response:
+        attempts.append(b"".join([piece async for piece in request.stream()]))
+        raise NotReady
+
+    async def holds(request: Request, call: CallContext) -> Response:
+        attempts.append(await request.body())
+        if len(attempts) < 3:
+            raise NotReady
+        return Response(attempts[-1])
+
+    assert (await serve(takes, RETRY).ask(MemoryExchange("POST", held=b"hello"))).status == 503
+    assert attempts == [b"hello"]
+    assert (await serve(holds, RETRY).ask(MemoryExchange("POST", held=b"hello"))).body == b"hello"
+    assert attempts == [b"hello"] * 3
+
+
 async def test_other_errors_are_not_tried_again() -> None:
     tried: list[int] = []
 

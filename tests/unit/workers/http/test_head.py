@@ -5,7 +5,7 @@ import pytest
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import CHUNKED, Expectation
-from changeover.workers.http.head import Head, HeadParser
+from changeover.workers.http.head import KNOWN_SIZE, PREFACE, Head, HeadParser
 
 LIMITS = Limits(url=64, head=1024, fields=8, body=1000)
 
@@ -181,3 +181,25 @@ def test_an_expectation_means_nothing_on_1_0() -> None:
     assert parse("POST / HTTP/1.1\nHost: a\nExpect: 100-Continue\nContent-Length: 1\n\n").expectation is (
         Expectation.CONTINUE
     )
+
+
+def test_a_message_that_came_whole_is_told_from_one_that_did_not() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+    parser = HeadParser(LIMITS)
+    for _ in range(2):
+        assert parser.parse_whole(head + b"body") == (parser.parse(head), head, b"body")
+    for other in (
+        b"",
+        head,
+        head[:-1],
+        head + b"bod",
+        head + b"body!",
+        b"\r\n" + head + b"body",
+        with_fields("X: " + "x" * KNOWN_SIZE, "Content-Length: 4") + b"body",
+        with_fields("Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        with_fields("Content-Length: 4", "Expect: 100-continue") + b"body",
+        PREFACE + b"SM\r\n\r\n",
+    ):
+        assert HeadParser(Limits()).parse_whole(other) is None, other
+    with pytest.raises(BadMessage, match="longer than 1000 bytes"):
+        parser.parse_whole(with_fields("Content-Length: 1001") + b"x" * 1001)

@@ -68,3 +68,17 @@ def test_a_head_that_is_put_back_is_cut_again_and_counts_as_unread() -> None:
     assert unread.room == 100 - len(HEAD + b"GET /next")
     assert unread.cut_head() == HEAD
     assert unread.data == b"GET /next"
+
+
+def test_a_body_is_cut_once_all_of_it_is_there_and_put_back_with_its_head() -> None:
+    unread = Unread(Limits())
+    unread.add(HEAD + b"bod")
+    assert unread.cut_head() == HEAD
+    assert unread.cut_body(4) == b""
+    assert unread.cut_body(0) == b""
+    unread.add(b"y" + HEAD)
+    assert unread.cut_body(4) == b"body"
+    assert unread.data == HEAD
+    unread.put_back(HEAD + b"body")
+    assert unread.cut_head() == HEAD
+    assert unread.data == b"body" + HEAD

@@ -45,11 +45,14 @@ class BodyLimits:
         Raises:
             BodyTooLarge: The body is too long.
         """
-        if request.held_body is not None and len(request.held_body) > self._limit:
+        held = request.held_body
+        if held is not None and len(held) > self._limit:
             raise BodyTooLarge(self._limit)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             raise BodyTooLarge(self._limit)
+        if held is not None:
+            return await call_next(request)
         measure = _Measure(self._limit)
         request.watch_body(measure.see)
         try:

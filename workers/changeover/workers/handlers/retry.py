@@ -36,12 +36,13 @@ class Backoff:
 
 
 class _Body:
-    """Notices when a request's body was begun to be read: then it cannot be sent again."""
+    """Notices when a request's body was begun to be read: then it cannot be sent again, unless it is held."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._begun = False
-        request.watch_body(self._see)
+        self._begun = request.held_body is not None
+        if not self._begun:
+            request.watch_body(self._see)
 
     def _see(self, _: bytes) -> None:
         self._begun = True

@@ -6,9 +6,11 @@ and another process could go on from them. Bytes take this way:
 
     loop's buffer -> `_unread` -> head parsed, exchange dispatched -> body decoded into the exchange
 
-A complete head that arrives alone skips `_unread`, unless the dispatcher declines it, and so does
-what comes of a body under way. Reading goes into a buffer no larger than what `_unread` and the
-body may still take, so their bounds are exact.
+A body whose length its head tells is *held* where all of it is there by then: its request has it,
+and none is under way. A complete head that arrives alone, or with a body that is held, skips
+`_unread`, unless the dispatcher declines it, and so does what comes of a body under way. Reading
+goes into a buffer no larger than what `_unread` and the body may still take, so their bounds are
+exact.
 """
 
 import asyncio
@@ -21,15 +23,15 @@ from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
-from changeover.workers.http.exchange import Stage, Wire, WireExchange
+from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.logged import LoggedExchange, LoggedUpgrade
+from changeover.workers.http.makers import MakeExchange, exchanges, upgrades
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
-from changeover.workers.http.upgrade import MakeWebSocket, WireUpgrade
+from changeover.workers.http.upgrade import MakeWebSocket
 from changeover.workers.http.upload import Upload
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
@@ -58,7 +60,7 @@ class HttpConnection(Contact):
         "_advancing", "_held", "_make", "_opened", "_reading", "_unread", "_upload", "exchange", "site",
     )  # fmt: skip
 
-    _make: Callable[[Wire, Head, Incoming | None], WireExchange]
+    _make: MakeExchange
 
     def __init__(
         self,
@@ -82,8 +84,7 @@ class HttpConnection(Contact):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         super().connection_made(transport)
-        making = self.site.making
-        self._make = WireExchange if making is None else making.maker(self.client, WireExchange, LoggedExchange)
+        self._make = exchanges(self.site, self.client)
         self._opened(self)
         del self._opened  # its handshake is over, and would be kept
 
@@ -103,10 +104,12 @@ class HttpConnection(Contact):
         elif self.exchange is None and not self._unread.data and outlet.course is _OPEN and not outlet.clogged:
             try:
                 head = self.site.parser.parse_alone(data)
-                if head is None:
-                    self.take(data)
-                else:
+                if head is not None:
                     self._begin(head, data)
+                elif (whole := self.site.parser.parse_whole(data)) is not None:
+                    self._begin(*whole)
+                else:
+                    self.take(data)
             except BadMessage as error:
                 self._refuse(error)
         elif outlet.course is Course.LINGERING:
@@ -257,14 +260,17 @@ class HttpConnection(Contact):
 
     # From bytes to exchanges.
 
-    def _begin(self, head: Head, raw: bytes) -> bool:
-        """Offer a message to whoever answers it, and keep it where it is not taken; whether it was."""
+    def _begin(self, head: Head, raw: bytes, held: bytes = b"") -> bool:
+        """Offer a message, whose body may be `held`, and keep it where it is not taken; whether it was."""
         if head.websocket:
-            taken = self._offer_upgrade(head)
+            upgrade = self.exchange = upgrades(self.site, self.client)(self, head)
+            taken = self.site.dispatcher.dispatch_upgrade(upgrade)
         else:
-            incoming = Incoming(self._want_body) if head.length else None
+            incoming = Incoming(self._want_body) if head.length and not held else None
             exchange = self.exchange = self._make(self, head, incoming)
-            if incoming is not None:
+            if held:
+                exchange.request.held_body = held
+            elif incoming is not None:
                 body = body_of(head.length, self.site.limits.body)
                 exchange.request.expect_trailers(body.trailers)
                 self._upload = Upload(body, incoming, head.expectation)
@@ -274,15 +280,9 @@ class HttpConnection(Contact):
             return True
         self.exchange = self._upload = None
         self._held = True
-        self._unread.put_back(raw)
+        self._unread.put_back(raw + held)
         self._regulate()
         return False
-
-    def _offer_upgrade(self, head: Head) -> bool:
-        making = self.site.making
-        make = WireUpgrade if making is None else making.maker(self.client, WireUpgrade, LoggedUpgrade)
-        upgrade = self.exchange = make(self, head)
-        return self.site.dispatcher.dispatch_upgrade(upgrade)
 
     def _advance(self) -> None:
         if self._advancing:
@@ -317,7 +317,10 @@ class HttpConnection(Contact):
             return self._come_to_rest()
         self._held = self._held or (self.outlet.clogged and bool(self._unread.data))
         raw = None if self._held else self._unread.cut_head()
-        return raw is not None and self._begin(self.site.parser.parse(raw), raw)
+        if raw is None:
+            return False
+        head = self.site.parser.parse(raw)
+        return self._begin(head, raw, self._unread.cut_body(head.held))
 
     @property
     def _resting(self) -> bool:

@@ -83,7 +83,7 @@ class WireExchange:
     Args:
         wire: The connection.
         head: The request's head.
-        incoming: The request's body; None when there is none.
+        incoming: The request's body; None when there is none, or the request has it.
 
     Attributes:
         request: What handlers and services see.
@@ -154,7 +154,7 @@ class WireExchange:
         Raises:
             Disconnected: The client went away before the end of the body.
         """
-        return None if self.incoming is None else await self.incoming.take()
+        return await (self.request.receive() if self.incoming is None else self.incoming.take())
 
     async def wait_disconnected(self) -> None:
         """Return once the client is gone, or the answer is complete."""

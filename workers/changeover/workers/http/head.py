@@ -11,7 +11,7 @@ import msgspec
 
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage, PriorKnowledge
-from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
+from changeover.workers.http.fields import CHUNKED, Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import Target, split_target
 
 LINE = b"\r\n"
@@ -29,6 +29,7 @@ KNOWN_HEADS = 256
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 BLANK_LF = re.compile(rb"\n\n|(?<!\r)\n\r\n")
+_NO_EXPECTATION = Expectation.NONE  # looking a member up costs at every request
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
 
@@ -56,6 +57,14 @@ class Head(msgspec.Struct, frozen=True):
     expectation: Expectation
     websocket: bool = False
     plain: bool = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of a body that need not be read in pieces if they are there already; 0 where it has to be.
+
+        Who waits to be asked for it is asked, and chunks are decoded.
+        """
+        return self.length if self.expectation is _NO_EXPECTATION and self.length != CHUNKED else 0
 
 
 class HeadParser:
@@ -119,6 +128,25 @@ class HeadParser:
         if len(raw) <= KNOWN_SIZE and (known := self._known.get(raw)) is not None:
             return known
         return self.parse(raw) if 0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR else None
+
+    def parse_whole(self, data: bytes) -> tuple[Head, bytes, bytes] | None:
+        """Parse what was read, if it is a short head, all of a body that may be held, and nothing else.
+
+        Returns:
+            The head, its bytes, and the body.
+
+        Raises:
+            BadMessage: It cannot be served.
+        """
+        size = data.find(END, 0, KNOWN_SIZE) + len(END)
+        if size <= len(END) or data[0] == CR:
+            return None
+        raw = data[:size]
+        try:
+            head = self.parse(raw)
+        except PriorKnowledge:
+            return None
+        return (head, raw, data[size:]) if len(data) - size == head.held else None
 
     def forget(self) -> None:
         """Forget the heads that were seen."""

@@ -52,9 +52,13 @@ class Unread:
             return None
         return self.cut(end + len(END))
 
-    def put_back(self, head: bytes) -> None:
-        """Undo `cut_head`: the head is nobody's yet."""
-        self.data[:0] = head
+    def cut_body(self, size: int) -> bytes:
+        """Cut a body of so many bytes off the front; empty while not all of it is there."""
+        return self.cut(size) if 0 < size <= len(self.data) else b""
+
+    def put_back(self, message: bytes) -> None:
+        """Undo `cut_head` and `cut_body`: the message is nobody's yet."""
+        self.data[:0] = message
         self._searched = 0
 
     def cut(self, size: int) -> bytes:

@@ -110,7 +110,11 @@ class AsgiCall(msgspec.Struct, eq=False):
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
         if not self._body_read:
-            return await self._next_piece()
+            body = self._request.held_body
+            if body is None:
+                return await self._next_piece()
+            self._body_read = True
+            return {"type": "http.request", "body": body, "more_body": False}
         self._listening = True
         await self._exchange.wait_disconnected()
         return {"type": "http.disconnect"}
@@ -148,17 +152,15 @@ class AsgiCall(msgspec.Struct, eq=False):
         self._call.lease.units.counters.responses[status // 100] += 1
 
     async def _next_piece(self) -> Message:
-        body = self._request.held_body
-        if body is None:
-            try:
-                body = await self._request.receive()
-            except Disconnected:
-                self._listening = True
-                return {"type": "http.disconnect"}
-            if body is not None:
-                return {"type": "http.request", "body": body, "more_body": True}
+        try:
+            body = await self._request.receive()
+        except Disconnected:
+            self._listening = True
+            return {"type": "http.disconnect"}
+        if body is not None:
+            return {"type": "http.request", "body": body, "more_body": True}
         self._body_read = True
-        return {"type": "http.request", "body": body or b"", "more_body": False}
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
         response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))

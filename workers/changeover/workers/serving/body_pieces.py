@@ -7,6 +7,21 @@ from changeover.workers.serving.waiting import Waiting
 NextPiece = Callable[[], Awaitable[bytes | None]]
 
 
+async def nothing() -> bytes | None:
+    """No further piece."""
+    return None
+
+
+def at_once(body: bytes) -> NextPiece:
+    """A body that is there in one piece."""
+    pieces = iter((body,))
+
+    async def receive() -> bytes | None:
+        return next(pieces, None)
+
+    return receive
+
+
 def watched(receive: NextPiece, see: Callable[[bytes], None]) -> NextPiece:
     """`see` is called with each piece before the reader has it; what it raises, the reader gets."""
 

@@ -6,12 +6,12 @@ Public: re-exported by `changeover.plugin`.
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.serving.body_pieces import timed, watched
+from changeover.workers.serving.body_pieces import at_once, nothing, timed, watched
 from changeover.workers.serving.files import CONDITIONS, represent
 from changeover.workers.serving.waiting import Waiting
 
@@ -147,7 +147,8 @@ class Request:
         scheme: `http` or `https`.
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
-        held_body: The whole body when it is at hand: there is none, or `body` or `json` has read it; else None.
+        held_body: The whole body when it is at hand: there is none, it came with the head and nobody has read it in
+            pieces, or `body` or `json` has read it; else None.
     """
 
     __slots__ = (
@@ -210,7 +211,7 @@ class Request:
         Raises:
             Disconnected: The client went away before the end of the body.
         """
-        if self.held_body is not None:
+        if self.held_body is not None and self._receive is not None:  # it was read
             if self.held_body:
                 yield self.held_body
             return
@@ -224,13 +225,20 @@ class Request:
         Raises:
             Disconnected: The client went away before the end of the body.
         """
-        return None if self._receive is None else await self._receive()
+        if self._receive is not None:
+            return await self._receive()
+        body = self.held_body
+        if not body:
+            return None
+        self.held_body = None
+        return body
 
     def watch_body(self, see: Callable[[bytes], None]) -> None:
         """Have `see` called with each piece of the body before whoever reads it; what it raises, they get."""
-        inner = self._receive
-        if inner is not None:
-            self._receive = watched(inner, see)
+        if self._receive is None and self.held_body:
+            self._receive, self.held_body = at_once(self.held_body), None
+        if self._receive is not None:
+            self._receive = watched(self._receive, see)
 
     def time_body(self, waiting: Waiting) -> None:
         """Have noted in `waiting` who waits for a piece of the body, and when one comes."""
@@ -253,14 +261,22 @@ class Request:
             async for piece in self.stream():
                 size += len(piece)
                 if size > limit:
-                    self._receive = _refused(limit)
-                    raise BodyTooLarge(limit)
+                    self._refuse(limit)
                 if pieces and len(piece) + len(pieces[-1]) <= SMALL:
                     pieces[-1] += piece
                 else:
                     pieces.append(piece)
             self.held_body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        elif self._receive is None:
+            if len(self.held_body) > limit:
+                self._refuse(limit)
+            self._receive = nothing
         return self.held_body
+
+    def _refuse(self, limit: int) -> NoReturn:
+        """Let the rest of the body, and what was dropped of it, pass for the whole never."""
+        self._receive, self.held_body = _refused(limit), None
+        raise BodyTooLarge(limit)
 
     async def json(self, type: type[T] = Any, limit: int = 16 * 1024 * 1024) -> T:  # type: ignore[assignment]
         """The body as JSON, checked against `type`.
