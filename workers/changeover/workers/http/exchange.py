@@ -274,12 +274,13 @@ class WireExchange:
         Raises:
             BadResponse: As in `write` and `end`.
         """
-        if not self._is_whole(data) or self.incoming is not None or self._departure is not None:
+        whole = self._stage is _STARTED and self._framing is _LENGTH and self._left == len(data) != 0
+        if not whole or self._pending or type(data) is not bytes or self.incoming is not None or self._departure is not None:
             self.write(data)
             self.end()
             return
-        self._stage, whole = _OVER, self._response.whole
-        if not (whole and self.head.plain and self._wire.answer(whole, data)):
+        self._stage, known = _OVER, self._response.whole
+        if not (known and self.head.plain and self._wire.answer(known, data)):
             self._send_last(data)
 
     def end_with(self, trailers: RawHeaders) -> None:

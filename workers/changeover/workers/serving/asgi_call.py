@@ -88,6 +88,7 @@ class AsgiCall(msgspec.Struct, eq=False):
     _fields: RawHeaders = ()
     _tail: bytes = AT_REST
     _trailers: tuple[tuple[bytes, bytes], ...] = ()
+    _tells: bool = False
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
@@ -134,7 +135,11 @@ class AsgiCall(msgspec.Struct, eq=False):
             if message.get("more_body", False):
                 await self._send_piece(body)
             else:
-                self._send_last(body)
+                self._phase = _DONE
+                self._exchange.end_after(body)
+                self._call.lease.kind = _TASK
+                if self._tells:
+                    self._call.answered()
         elif phase is _OPEN and kind == "http.response.start":
             status, headers = message["status"], message.get("headers", ())
             if self._outbound is not None:
@@ -177,11 +182,6 @@ class AsgiCall(msgspec.Struct, eq=False):
             self._tail = following(self._tail, body)
             await drained(exchange, self._call)
 
-    def _send_last(self, body: bytes) -> None:
-        self._phase = _DONE
-        self._exchange.end_after(body)
-        self._call.lease.kind = _TASK
-
     async def _send_extension(self, kind: str, message: Message) -> None:
         """What an application sends that has read of it in `scope["extensions"]`."""
         started = self._phase is _STARTED or self._phase is _ANNOUNCED
@@ -204,13 +204,20 @@ class AsgiCall(msgspec.Struct, eq=False):
     def _send_trailers(self) -> None:
         self._phase = _DONE
         self._exchange.end_with(self._trailers)
+        self._over()
+
+    def _over(self) -> None:
         self._call.lease.kind = _TASK
+        if self._tells:
+            self._call.answered()
 
     def _end_body(self) -> None:
         if self._phase is _ANNOUNCED:
             self._phase = _TRAILING
         else:
-            self._send_last(b"")
+            self._phase = _DONE
+            self._exchange.end()
+            self._over()
 
     async def _miss(self) -> None:
         """The application returned early: its fault, unless the client had left."""
@@ -252,13 +259,7 @@ class AsgiCall(msgspec.Struct, eq=False):
 class TellingAsgiCall(AsgiCall):
     """A call behind handlers: its context hears of the response's last byte, whatever the application does then."""
 
-    def _send_last(self, body: bytes) -> None:
-        super()._send_last(body)
-        self._call.answered()
-
-    def _send_trailers(self) -> None:
-        super()._send_trailers()
-        self._call.answered()
+    _tells: bool = True
 
 
 def _octets(body: Any) -> bytes:

@@ -8,7 +8,7 @@ from changeover.workers.serving import unrouted
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.counters import Counters
 from changeover.workers.serving.exchange import Exchange, RawHeaders
-from changeover.workers.serving.lease import LeaseKind, current_lease
+from changeover.workers.serving.lease import Lease, LeaseKind, current_lease
 from changeover.workers.serving.message import Headers, Request
 from changeover.workers.serving.moving import Whereto
 from changeover.workers.serving.reply import Reply
@@ -79,7 +79,8 @@ class LiveDispatcher:
             self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(target))
             return True
         target.counter.hits += 1
-        lease = target.unit_set.lease(_HTTP, epoch, request.path, started)
+        lease = Lease(target.unit_set, _HTTP, epoch, request.path, started)
+        target.unit_set.leases.add(lease)
         if request.held_body is None:
             request.time_body(lease.waiting)
         if target.mount:
