@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitRef
+from changeover.workers.serving.arrival import Made
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import Disconnected, RawHeaders, sized
@@ -18,7 +19,7 @@ from changeover.workers.serving.router import ApplicationRouter, Target
 from tests.waits import until
 
 
-class MemoryExchange:
+class MemoryExchange(Made):
     """One request and what was answered.
 
     Args:

@@ -355,7 +355,7 @@ class Observer(FakeDispatcher):
 
     def dispatch(self, exchange: Exchange) -> bool:
         assert isinstance(exchange, WireExchange)
-        self.shut.append(exchange._wire.outlet.client_shut)
+        self.shut.append(exchange.wire.outlet.client_shut)
         return super().dispatch(exchange)
 
 

@@ -8,13 +8,13 @@ import pytest
 from changeover.workers.channel.phases import Phase
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.fields import Expectation
-from changeover.workers.http.target import Target
 from changeover.workers.http2.exchange import StreamExchange
-from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.head import StreamHead
+from changeover.workers.serving.arrival import Target
 from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.handshake import HandshakeOutcome
 
-HEAD = RequestHead("POST", Target("/", b"/", b""), ((b"host", b"test"),), None, Expectation.NONE)
+HEAD = StreamHead("POST", Target("/", b"/", b""), ((b"host", b"test"),), "2", None, Expectation.NONE)
 
 
 @dataclass
@@ -95,7 +95,7 @@ async def test_an_application_waits_from_the_stream_s_share_on() -> None:
     waiting = asyncio.ensure_future(stream.drain())
     await asyncio.sleep(0)
     assert not waiting.done()
-    stream.head(())
+    stream.opening(())
     stream.cut(50)
     await asyncio.wait_for(waiting, 1)
 

@@ -10,6 +10,7 @@ from changeover.workers.generation.switch import Generation, Switch
 from changeover.workers.generation.workshop import Workshop
 from changeover.workers.protocol.refusal import Refusal
 from changeover.workers.protocol.snapshot import Snapshot, UnitKey
+from changeover.workers.serving.arrival import Made
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import RawHeaders, sized
@@ -17,7 +18,7 @@ from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.offering import Extensions, here
 
 
-class Exchange:
+class Exchange(Made):
     """One request whose body is at hand, answered into memory.
 
     Attributes:

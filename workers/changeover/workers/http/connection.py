@@ -267,10 +267,8 @@ class HttpConnection(Contact):
             taken = self.site.dispatcher.dispatch_upgrade(upgrade)
         else:
             incoming = Incoming(self._want_body) if head.length and not held else None
-            exchange = self.exchange = self._make(self, head, incoming)
-            if held:
-                exchange.request.held_body = held
-            elif incoming is not None:
+            exchange = self.exchange = self._make(self, head, incoming, held)
+            if incoming is not None:
                 body = body_of(head.length, self.site.limits.body)
                 exchange.request.expect_trailers(body.trailers)
                 self._upload = Upload(body, incoming, head.expectation)

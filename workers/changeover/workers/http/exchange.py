@@ -23,10 +23,10 @@ from changeover.workers.http.response import (
     framing_lines,
 )
 from changeover.workers.http.site import Site
-from changeover.workers.serving.contract import Headers
+from changeover.workers.serving.arrival import arrived
 from changeover.workers.serving.exchange import RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
-from changeover.workers.serving.message import arrived
+from changeover.workers.serving.message import Request
 
 HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
@@ -83,10 +83,15 @@ class WireExchange:
     Args:
         wire: The connection.
         head: The request's head.
-        incoming: The request's body; None when there is none, or the request has it.
+        incoming: The request's body; None when there is none, or it is held.
+        held: The body that came with the head; empty for none.
 
     Attributes:
-        request: What handlers and services see.
+        wire: As above.
+        head: As above.
+        incoming: As above.
+        held_body: As above.
+        made: See `request`.
     """
 
     __slots__ = (
@@ -99,35 +104,35 @@ class WireExchange:
         "_response",
         "_size",
         "_stage",
-        "_wire",
         "head",
+        "held_body",
         "incoming",
-        "request",
+        "made",
+        "wire",
     )
 
-    def __init__(self, wire: Wire, head: Head, incoming: Incoming | None) -> None:
-        target = head.target
-        self.request = arrived(
-            head.method,
-            target.path,
-            target.raw_path,
-            target.query,
-            Headers(list(head.fields)),
-            head.version,
-            wire.scheme,
-            wire.client,
-            wire.server,
-            None if incoming is None else incoming.take,
-        )
-        self._wire = wire
+    def __init__(self, wire: Wire, head: Head, incoming: Incoming | None, held: bytes = b"") -> None:
+        self.wire = wire
         self.head = head
         self.incoming = incoming
+        self.held_body = held
+        self.made: Request | None = None
         self._stage = _FRESH
         self._pending: list[bytes] = []
         self._size = 0
         self._corked = False
         self._departed = False
         self._departure: Waiters | None = None
+
+    @property
+    def request(self) -> Request:
+        """What handlers and services see: made for who asks first, as applications alone do without it."""
+        made = self.made
+        if made is None:
+            incoming = self.incoming
+            take = None if incoming is None else incoming.take
+            made = self.made = arrived(self.head, self.wire, take, self.held_body)
+        return made
 
     @property
     def connected(self) -> bool:
@@ -137,7 +142,7 @@ class WireExchange:
     @property
     def outcome(self) -> HandshakeOutcome:
         """How the connection came about."""
-        wire = self._wire
+        wire = self.wire
         if wire.outcome is not None:
             return wire.outcome
         transport = Transport.TCP if wire.client is not None else Transport.UNIX
@@ -174,7 +179,7 @@ class WireExchange:
             if self._stage is _LOST:
                 return
             raise BadResponse("it is started twice, or after its end")
-        head, site = self.head, self._wire.site
+        head, site = self.head, self.wire.site
         response = site.encode(status, headers)
         self._response: ResponseHead = response
         length = response.length
@@ -193,12 +198,12 @@ class WireExchange:
         if self._stage is not _FRESH or not body or self.incoming is not None or self._departure is not None:
             self._answer_by_steps(status, headers, body)
             return
-        response = self._wire.site.encode(status, headers, len(body))
+        response = self.wire.site.encode(status, headers, len(body))
         if not self.head.plain or response.framing is not _LENGTH or response.length != len(body):
             self._answer_by_steps(status, headers, body)
             return
         self._stage = _OVER
-        if not (response.whole and self._wire.answer(response.whole, body)):
+        if not (response.whole and self.wire.answer(response.whole, body)):
             self._response, self._framing = response, _LENGTH
             self._send_last(body)
 
@@ -216,7 +221,7 @@ class WireExchange:
         if self._is_whole(data):
             self._left = 0
             self._stage = _SENT
-            self._wire.outlet.send_whole(self._encode_head(), data)
+            self.wire.outlet.send_whole(self._encode_head(), data)
             return
         self._size += len(data)
         if self._framing is _NOTHING:
@@ -238,13 +243,13 @@ class WireExchange:
         """Whether the client has not taken enough of what was written. Sends first what is held back and much."""
         if self._size >= HELD_BACK and self._pending:
             self._flush(b"")
-        return self._wire.outlet.clogged
+        return self.wire.outlet.clogged
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._size >= HELD_BACK and self._pending:
             self._flush(b"")
-        await self._wire.outlet.drain()
+        await self.wire.outlet.drain()
 
     def end(self) -> None:
         """Complete the answer.
@@ -266,7 +271,7 @@ class WireExchange:
             self._stage = _OVER
         else:
             self._conclude(_OVER)
-        self._wire.finished()
+        self.wire.finished()
 
     def end_after(self, data: bytes) -> None:
         """Give the last piece of the body, and complete the answer.
@@ -274,13 +279,15 @@ class WireExchange:
         Raises:
             BadResponse: As in `write` and `end`.
         """
+        # As `_is_whole` and `answer` ask, for a call less at every request.
         whole = self._stage is _STARTED and self._framing is _LENGTH and self._left == len(data) != 0
-        if not whole or self._pending or type(data) is not bytes or self.incoming is not None or self._departure is not None:
+        alone = self.incoming is None and self._departure is None and type(data) is bytes
+        if not (whole and alone) or self._pending:
             self.write(data)
             self.end()
             return
         self._stage, known = _OVER, self._response.whole
-        if not (known and self.head.plain and self._wire.answer(known, data)):
+        if not (known and self.head.plain and self.wire.answer(known, data)):
             self._send_last(data)
 
     def end_with(self, trailers: RawHeaders) -> None:
@@ -300,7 +307,7 @@ class WireExchange:
             raise
         self._flush(b"0\r\n" + section + b"\r\n")
         self._conclude(_OVER)
-        self._wire.finished()
+        self.wire.finished()
 
     def abort(self) -> None:
         """Break the answer off so that the client can tell: with a 500 where its head has not left yet."""
@@ -308,11 +315,11 @@ class WireExchange:
             return
         if self._stage is _STARTED:
             self._conclude(_OVER)
-            self._wire.fail(500, "Internal Server Error")
+            self.wire.fail(500, "Internal Server Error")
             return
         reset = self._stage is _SENT and self._framing is _CLOSE
         self._conclude(_OVER)
-        self._wire.cut(reset=reset)
+        self.wire.cut(reset=reset)
 
     def uncork(self) -> None:
         """Send what was held back; called at the end of the loop's turn."""
@@ -343,8 +350,8 @@ class WireExchange:
 
     def _send_last(self, body: bytes) -> None:
         """Send the whole answer, where something is to be said of the connection or done with it."""
-        self._wire.outlet.send_whole(self._encode_head(), body)
-        self._wire.finished()
+        self.wire.outlet.send_whole(self._encode_head(), body)
+        self.wire.finished()
 
     def _is_whole(self, data: bytes) -> bool:
         """Whether that is all of the body, and nothing was sent or waits."""
@@ -356,7 +363,7 @@ class WireExchange:
 
     def _hold_back(self) -> None:
         self._corked = True
-        self._wire.site.cork(self)
+        self.wire.site.cork(self)
 
     def _flush(self, last: bytes) -> None:
         pieces, size = self._pending, self._size
@@ -368,11 +375,11 @@ class WireExchange:
             pieces = [self._encode_head(), *pieces]
             self._stage = _SENT
         self._pending, self._size = [], 0
-        self._wire.outlet.send(pieces, size)
+        self.wire.outlet.send(pieces, size)
 
     def _encode_head(self) -> bytes:
         head, response = self.head, self._response
-        persistent = self._wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
+        persistent = self.wire.persists(head, wanted=response.persistent and self._framing is not _CLOSE)
         if persistent and response.whole and head.version != "1.0":
             return response.whole
         lines = response.lines
@@ -381,7 +388,7 @@ class WireExchange:
             lines += framing_lines(self._framing, response.status, self._size if whole else None)
         if not persistent or head.version == "1.0":
             lines += connection_lines(head.version, persistent=persistent)
-        return lines + self._wire.site.tail_of(response)
+        return lines + self.wire.site.tail_of(response)
 
     def _break(self, fact: str) -> None:
         self.abort()

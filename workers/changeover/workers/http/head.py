@@ -7,12 +7,12 @@ httptools parses and is strict about syntax; what it leaves open is closed here 
 import re
 
 import httptools
-import msgspec
 
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import CHUNKED, Expectation, RawFields, judge, tokens
-from changeover.workers.http.target import Target, split_target
+from changeover.workers.http.target import split_target
+from changeover.workers.serving.arrival import RequestHead
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
@@ -33,14 +33,12 @@ _NO_EXPECTATION = Expectation.NONE  # looking a member up costs at every request
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
 
-class Head(msgspec.Struct, frozen=True):
-    """A complete request head.
+class Head(RequestHead, frozen=True):
+    """A complete request head, and what it says of its connection.
+
+    See `RequestHead` for what it asks.
 
     Attributes:
-        method: Upper case.
-        target: What is asked for.
-        fields: Lower-case names and values, in order.
-        version: `1.1` or `1.0`.
         persistent: Whether the client wants the connection to stay open.
         length: Bytes of the body, 0 for none, or `CHUNKED`.
         expectation: What the client waits for.
@@ -48,10 +46,6 @@ class Head(msgspec.Struct, frozen=True):
         plain: Whether an answer needs to say nothing of the connection, and may have a body: what most requests allow.
     """
 
-    method: str
-    target: Target
-    fields: tuple[tuple[bytes, bytes], ...]
-    version: str
     persistent: bool
     length: int
     expectation: Expectation

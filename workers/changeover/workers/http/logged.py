@@ -77,13 +77,16 @@ class LoggedExchange(_Telling):
         worker: The slot.
         wire: The connection.
         head: The request's head.
-        incoming: The request's body; None when there is none.
+        incoming: The request's body; None when there is none, or it is held.
+        held: The body that came with the head; empty for none.
     """
 
     __slots__ = ("_entry",)
 
-    def __init__(self, access: AccessSink, worker: int, wire: Wire, head: Head, incoming: Incoming | None) -> None:
-        super().__init__(wire, head, incoming)
+    def __init__(
+        self, access: AccessSink, worker: int, wire: Wire, head: Head, incoming: Incoming | None, held: bytes = b""
+    ) -> None:
+        super().__init__(wire, head, incoming, held)
         self._entry = Entry(access, worker, self.request)
 
 

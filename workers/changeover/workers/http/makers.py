@@ -10,7 +10,7 @@ from changeover.workers.http.site import Site
 from changeover.workers.http.upgrade import Switching, WireUpgrade
 from changeover.workers.serving.handshake import Peer
 
-MakeExchange = Callable[[Wire, Head, Incoming | None], WireExchange]
+MakeExchange = Callable[[Wire, Head, Incoming | None, bytes], WireExchange]
 MakeUpgrade = Callable[[Switching, Head], WireUpgrade]
 
 

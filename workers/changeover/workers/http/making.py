@@ -16,7 +16,9 @@ from changeover.workers.serving.message import Request
 class Asked(Protocol):
     """An exchange."""
 
-    request: Request
+    @property
+    def request(self) -> Request:
+        """What handlers and services see."""
 
 
 HeadP = ParamSpec("HeadP")

@@ -4,28 +4,11 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote
 
-import msgspec
-
 from changeover.workers.http.faults import BadMessage
+from changeover.workers.serving.arrival import Target
 
 AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)([^#]*)")
-
-
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """A request target, taken apart.
-
-    Attributes:
-        path: Percent-decoded; `*` in asterisk-form.
-        raw_path: As it came, without the query.
-        query: As it came, without `?`.
-        authority: Host and port of an absolute-form, which overrule the Host field; otherwise None.
-    """
-
-    path: str
-    raw_path: bytes
-    query: bytes
-    authority: bytes | None = None
 
 
 def split_target(method: str, raw: bytes) -> Target:

@@ -16,12 +16,12 @@ from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadRespon
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.incoming import Source
 from changeover.workers.http.response import encode_trailers
-from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.head import StreamHead
 from changeover.workers.http2.intake import Intake
 from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
 from changeover.workers.http2.response import ResponseHead, encode_head
-from changeover.workers.serving.contract import Headers, Request
+from changeover.workers.serving.arrival import Made, arrived
 from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
@@ -43,7 +43,7 @@ class Stage(enum.Enum):
     """The client gave it up before it was complete."""
 
 
-class StreamExchange:
+class StreamExchange(Made):
     """One request of a connection.
 
     Args:
@@ -74,22 +74,10 @@ class StreamExchange:
     )  # fmt: skip
 
     def __init__(
-        self, line: Line["StreamExchange"], number: int, head: RequestHead, *, ended: bool, limit: int = 0
+        self, line: Line["StreamExchange"], number: int, head: StreamHead, *, ended: bool, limit: int = 0
     ) -> None:
-        target = head.target
         self._incoming = None if ended else Intake(self._want_body, partial(line.acknowledge, number))
-        self.request = Request(
-            head.method,
-            target.path,
-            raw_path=target.raw_path,
-            query=target.query,
-            headers=Headers(list(head.fields)),
-            http_version="2",
-            scheme=line.scheme,
-            client=line.client,
-            server=line.server,
-            receive=None if self._incoming is None else self._incoming.take,
-        )
+        self.request = arrived(head, line, None if self._incoming is None else self._incoming.take, b"")
         self.number = number
         self.response: ResponseHead | None = None
         self.outflow = Outflow()
@@ -251,7 +239,7 @@ class StreamExchange:
         """Whether it is cheaper to drop the rest of the request's body than to cut it off."""
         return not self.unasked and (self._head.length or 0) - self.received <= MAX_DISCARD
 
-    def head(self, extra: RawHeaders) -> list[tuple[bytes, bytes]]:
+    def opening(self, extra: RawHeaders) -> list[tuple[bytes, bytes]]:
         """The answer's head, which leaves now; `extra` are the server's own fields."""
         assert self.response is not None
         response, length = self.response, self.response.length

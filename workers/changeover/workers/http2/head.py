@@ -7,14 +7,13 @@ stream, for what is one stream's mistake.
 import re
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.body import MAX_EXTRA
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import UNTRAILED, Expectation
-from changeover.workers.http.target import Target, is_authority, split_target
+from changeover.workers.http.target import is_authority, split_target
 from changeover.workers.http2.faults import Malformed
+from changeover.workers.serving.arrival import RequestHead, Target
 
 Field = tuple[bytes, bytes]
 
@@ -25,32 +24,27 @@ OVERHEAD = 32
 """What a field counts for beside its bytes (RFC 9113, 6.5.2)."""
 PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path"})
 FORBIDDEN = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
+HTTP2 = "2"
 SCHEMES = frozenset({b"http", b"https"})
 
 
-class RequestHead(msgspec.Struct, frozen=True):
-    """A request's head.
+class StreamHead(RequestHead, frozen=True):
+    """A request's head: `host` is the first of its fields.
 
     Attributes:
-        method: As it came.
-        target: What is asked for.
-        fields: Names and values in order, `host` first.
         length: Bytes of the body, as far as announced.
         expectation: What the client waits for.
     """
 
-    method: str
-    target: Target
-    fields: tuple[Field, ...]
     length: int | None
     expectation: Expectation
 
 
-REFUSED = RequestHead("GET", Target("/", b"/", b""), (), None, Expectation.NONE)
+REFUSED = StreamHead("GET", Target("/", b"/", b""), (), HTTP2, None, Expectation.NONE)
 """Stands for one that cannot be served."""
 
 
-def parse_head(fields: Iterable[Field], limits: Limits) -> RequestHead:
+def parse_head(fields: Iterable[Field], limits: Limits) -> StreamHead:
     """Read the fields that open a stream.
 
     Raises:
@@ -71,10 +65,11 @@ def parse_head(fields: Iterable[Field], limits: Limits) -> RequestHead:
         raise Malformed("its path has a space or control character in it")
     _bound(len(path), len(plain), size, limits)
     host = _host(pseudo.get(b":authority"), [value for name, value in plain if name == b"host"])
-    return RequestHead(
+    return StreamHead(
         method.decode("ascii"),
         split_target(method.decode("ascii"), path),
         ((b"host", host), *_joined(plain)),
+        HTTP2,
         _length([value for name, value in plain if name == b"content-length"], limits),
         _expectation([value for name, value in plain if name == b"expect"]),
     )

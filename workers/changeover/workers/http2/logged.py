@@ -2,7 +2,7 @@
 
 from changeover.workers.http.entry import LEFT, AccessSink, Entry
 from changeover.workers.http2.exchange import Stage, StreamExchange
-from changeover.workers.http2.head import RequestHead
+from changeover.workers.http2.head import StreamHead
 from changeover.workers.http2.line import Line
 from changeover.workers.serving.exchange import RawHeaders
 
@@ -28,7 +28,7 @@ class LoggedStream(StreamExchange):
         worker: int,
         line: Line[StreamExchange],
         number: int,
-        head: RequestHead,
+        head: StreamHead,
         *,
         ended: bool,
         limit: int = 0,
@@ -41,9 +41,9 @@ class LoggedStream(StreamExchange):
         super().start(status, headers)
         self._entry.begin(status, headers)
 
-    def head(self, extra: RawHeaders) -> list[tuple[bytes, bytes]]:
+    def opening(self, extra: RawHeaders) -> list[tuple[bytes, bytes]]:
         """See `StreamExchange`."""
-        fields = super().head(extra)
+        fields = super().opening(extra)
         self._tell_if_last()
         return fields
 

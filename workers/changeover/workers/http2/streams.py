@@ -299,7 +299,7 @@ class Streams:
         number, response = stream.number, stream.response
         if stream.is_unsent and response is not None:
             last = stream.complete and not stream.outflow.size and not stream.trailers
-            self._session.start(number, stream.head(self._site.own_fields(response)), last=last)
+            self._session.start(number, stream.opening(self._site.own_fields(response)), last=last)
             if last:
                 self._end(stream)
                 return 0

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from changeover.workers.serving.contract import CallContext, Request
+from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.lifespan import Lifespan
 
 Message = MutableMapping[str, Any]
@@ -63,7 +64,31 @@ class Application:
         """
         await self._lifespan.stop(deadline)
 
-    def scope(self, request: Request, call: CallContext) -> Scope:
+    def scope(self, exchange: Exchange, call: CallContext) -> Scope:
+        """The scope of what an exchange asks: of its request where one was made, and handlers may have changed it."""
+        made = exchange.made
+        if made is not None:
+            return self.scope_of(made, call)
+        head, wire, prefix = exchange.head, exchange.wire, self.root_path
+        target = head.target
+        return {
+            "type": "http",
+            "asgi": VERSIONS,
+            "http_version": head.version,
+            "method": head.method,
+            "scheme": wire.scheme,
+            "path": prefix + target.path,
+            "raw_path": prefix.encode() + target.raw_path if prefix else target.raw_path,
+            "query_string": target.query,
+            "root_path": prefix,
+            "headers": list(head.fields),
+            "client": wire.client,
+            "server": wire.server,
+            "state": self.state.copy(),
+            "extensions": EXTENSIONS.copy(),
+        }
+
+    def scope_of(self, request: Request, call: CallContext) -> Scope:
         """The scope of one request."""
         prefix = self.root_path + request.root_path
         scope: Scope = {

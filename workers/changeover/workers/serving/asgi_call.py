@@ -69,15 +69,13 @@ class AsgiCall(msgspec.Struct, eq=False):
 
     Args:
         application: What answers.
-        request: What is asked.
-        exchange: The way back to the client.
+        exchange: What is asked, and the way back to the client.
         call: The request's context.
         stamp: Fields added to the response's own.
         outbound: Sees the response's head before it is sent; None when no handler wants to.
     """
 
     _application: Application
-    _request: Request
     _exchange: Exchange
     _call: CallContext
     _stamp: RawHeaders = ()
@@ -95,7 +93,7 @@ class AsgiCall(msgspec.Struct, eq=False):
         application = self._application
         current_lease.set(self._call.lease)
         try:
-            await application.call(application.scope(self._request, self._call), self.receive, self.send)
+            await application.call(application.scope(self._exchange, self._call), self.receive, self.send)
             if self._phase is not _DONE:
                 await self._miss()
         except BaseException as error:
@@ -111,7 +109,8 @@ class AsgiCall(msgspec.Struct, eq=False):
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
         if not self._body_read:
-            body = self._request.held_body
+            request = self._exchange.made
+            body = self._exchange.held_body if request is None else request.held_body
             if body is None:
                 return await self._next_piece()
             self._body_read = True
@@ -158,7 +157,7 @@ class AsgiCall(msgspec.Struct, eq=False):
 
     async def _next_piece(self) -> Message:
         try:
-            body = await self._request.receive()
+            body = await self._exchange.request.receive()
         except Disconnected:
             self._listening = True
             return {"type": "http.disconnect"}
@@ -169,7 +168,7 @@ class AsgiCall(msgspec.Struct, eq=False):
 
     async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
         response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
-        await outbound(self._request, response, self._call)
+        await outbound(self._exchange.request, response, self._call)
         return response.status, response.headers.raw
 
     async def _send_piece(self, body: bytes) -> None:
@@ -230,9 +229,9 @@ class AsgiCall(msgspec.Struct, eq=False):
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
+            self._reply(await failure.shown(error, self._exchange.request, self._call, self._outbound))
             return
-        failure.report(error, self._request, self._call)
+        failure.report(error, self._exchange.request, self._call)
         if phase is not _DONE:
             self._abort()
 

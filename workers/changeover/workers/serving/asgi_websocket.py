@@ -66,7 +66,7 @@ class AsgiWebSocket:
         await self._application.call(self._scope(), self.receive, self.send)
 
     def _scope(self) -> Scope:
-        scope = self._application.scope(self._socket.request, self._call)
+        scope = self._application.scope_of(self._socket.request, self._call)
         del scope["method"]
         scope["type"] = "websocket"
         scope["scheme"] = SCHEMES.get(scope["scheme"], "ws")

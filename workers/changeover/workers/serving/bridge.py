@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from changeover.workers.serving import failure
+from changeover.workers.serving.arrival import Made
 from changeover.workers.serving.asgi import Application
 from changeover.workers.serving.asgi_call import AsgiCall, Phase
 from changeover.workers.serving.contract import Body, CallContext, Headers, Request, Response
@@ -28,7 +29,7 @@ class ResponseDropped(Disconnected):
     """A handler did not pass the application's response on, or stopped reading it."""
 
 
-class Feed:
+class Feed(Made):
     """The exchange that the application sees: what it writes is read as the body of a Response.
 
     Args:
@@ -36,7 +37,7 @@ class Feed:
         request: The request as the handlers passed it on.
 
     Attributes:
-        head: Status and fields, once the application has sent them.
+        opened: Status and fields, once the application has sent them.
         left: Done once the application works on the response no more.
     """
 
@@ -44,7 +45,7 @@ class Feed:
         loop = asyncio.get_running_loop()
         self._outer = outer
         self._request = request
-        self.head: asyncio.Future[Response] = loop.create_future()
+        self.opened: asyncio.Future[Response] = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
         self._pieces: deque[bytes] = deque()
@@ -67,7 +68,7 @@ class Feed:
     @property
     def is_given_up(self) -> bool:
         """Whether nobody waits for the response any more."""
-        return self._dropped or self.head.cancelled()
+        return self._dropped or self.opened.cancelled()
 
     @property
     def outcome(self) -> HandshakeOutcome:
@@ -88,8 +89,8 @@ class Feed:
 
     def start(self, status: int, headers: RawHeaders) -> None:
         """Make the head known."""
-        if not self.head.done():
-            self.head.set_result(Response(b"", status, Headers([(name.lower(), value) for name, value in headers])))
+        if not self.opened.done():
+            self.opened.set_result(Response(b"", status, Headers([(name.lower(), value) for name, value in headers])))
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Make the head known, and the whole body."""
@@ -137,9 +138,9 @@ class Feed:
 
     def end_with(self, trailers: RawHeaders) -> None:
         """The body is complete; what stands behind it goes with the Response."""
-        if self.head.done() and not self.head.cancelled():
+        if self.opened.done() and not self.opened.cancelled():
             self._trailed = bool(trailers)
-            self.head.result().trailers.raw.extend(trailers)
+            self.opened.result().trailers.raw.extend(trailers)
         self.end()
 
     def abort(self) -> None:
@@ -149,8 +150,8 @@ class Feed:
     def fail(self, error: BaseException) -> None:
         """Raise `error` where the response is awaited or read."""
         self._error = error
-        if not self.head.done():
-            self.head.set_exception(error)
+        if not self.opened.done():
+            self.opened.set_exception(error)
         self._close()
 
     def drop(self) -> None:
@@ -192,7 +193,6 @@ class _Bridged:
     _call: CallContext
     _feed: Feed
     _phase: Phase
-    _request: Request
 
     def _started(self, status: int) -> None:
         """What the client gets is counted where it is sent."""
@@ -200,14 +200,14 @@ class _Bridged:
 
     async def _fail(self, error: BaseException) -> None:
         if self._phase is Phase.DONE or self._feed.is_given_up:
-            failure.report(error, self._request, self._call)
+            failure.report(error, self._feed.request, self._call)
             return
         self._phase = Phase.DONE
         self._feed.fail(error)
 
     def _cancelled(self) -> None:
         self._phase = Phase.DONE
-        self._feed.head.cancel()
+        self._feed.opened.cancel()
         self._feed.abort()
 
     def _abort(self) -> None:
@@ -225,7 +225,7 @@ class _BridgedAsgiCall(_Bridged, AsgiCall, kw_only=True):
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
     def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
-        super().__init__(gauge, application, feed.request, feed, call)
+        super().__init__(gauge, application, feed, call)
         self._feed = feed
 
     def _settle(self) -> None:
@@ -260,7 +260,7 @@ def asgi(application: Application) -> Respond:
     """What answers with an application, for around handlers to hold in their hands."""
 
     def make(feed: Feed, call: CallContext) -> AsgiCall:
-        return _BridgedAsgiCall(application, feed.request, feed, call, _feed=feed)
+        return _BridgedAsgiCall(application, feed, call, _feed=feed)
 
     return _responding(application.name, make)
 
@@ -288,7 +288,7 @@ def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCa
         running = asyncio.Task(make(feed, call).run(), name=f"changeover: {name}")
         call.tails.append(_Tail(feed, running))
         try:
-            response = await feed.head
+            response = await feed.opened
         except asyncio.CancelledError:
             running.cancel()
             raise

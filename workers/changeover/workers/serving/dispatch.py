@@ -71,20 +71,22 @@ class LiveDispatcher:
         generation = self._admission.admit()
         if generation is None:
             return False
-        epoch, request = generation.epoch, exchange.request
+        epoch, router = generation.epoch, generation.router
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
-        target = generation.router.match(request, exchange)
+        target = router.sole or router.match(exchange.request, exchange)
         if type(target) is Mismatch:
             self._counters.note_miss(target.outcome.name.lower())
             self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(target))
             return True
         target.counter.hits += 1
-        lease = Lease(target.unit_set, _HTTP, epoch, request.path, started)
+        request = exchange.made
+        path = exchange.head.target.path if request is None else request.path
+        lease = Lease(target.unit_set, _HTTP, epoch, path, started)
         target.unit_set.leases.add(lease)
-        if request.held_body is None:
+        if request is not None and request.held_body is None:
             request.time_body(lease.waiting)
         if target.mount:
-            target.strip(request)
+            target.strip(exchange.request)
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
         lease.holder = target.pipeline.serve(exchange, call, self._context.copy(), stamp)
         return True

@@ -7,6 +7,7 @@ package drives it. Nothing in serving knows about sockets, nothing in http about
 from collections.abc import Sequence
 from typing import Protocol
 
+from changeover.workers.serving.arrival import Origin, RequestHead
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.message import Request
 
@@ -28,8 +29,24 @@ class Exchange(Protocol):
     """
 
     @property
+    def head(self) -> RequestHead:
+        """What was asked."""
+
+    @property
+    def wire(self) -> Origin:
+        """Where it comes from."""
+
+    @property
+    def held_body(self) -> bytes:
+        """The body that came with the head; empty where there was none, or where it comes in pieces."""
+
+    @property
+    def made(self) -> Request | None:
+        """The request, if somebody has asked for it; a request whose body comes in pieces is there from the start."""
+
+    @property
     def request(self) -> Request:
-        """The request; its body is read through `receive`."""
+        """The request, made now if it was not; its body is read through `receive`."""
 
     @property
     def connected(self) -> bool:

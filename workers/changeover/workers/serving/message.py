@@ -291,35 +291,6 @@ class Request:
             raise BodyInvalid(str(error)) from error
 
 
-def arrived(
-    method: str,
-    path: str,
-    raw_path: bytes,
-    query: bytes,
-    headers: Headers,
-    http_version: str,
-    scheme: str,
-    client: tuple[str, int] | None,
-    server: tuple[str, int | None] | None,
-    receive: Callable[[], Awaitable[bytes | None]] | None,
-) -> Request:
-    """A request that came over a connection. By position and past `Request.__init__`: that takes a third as long."""
-    request = Request.__new__(Request)
-    request.method = method
-    request.path = path
-    request.root_path = ""
-    request.raw_path = raw_path
-    request.query = query
-    request.headers = headers
-    request.http_version = http_version
-    request.scheme = scheme
-    request.client = client
-    request.server = server
-    request.held_body = b"" if receive is None else None
-    request._receive = receive
-    return request
-
-
 def _refused(limit: int) -> Callable[[], Awaitable[bytes | None]]:
     """What a body is read through whose beginning was dropped: the rest must not pass for the whole."""
 

@@ -127,7 +127,7 @@ class Pipeline:
         if self._begin is not None and (taskless := self._begin(exchange, call, stamp, context)) is not None:
             return taskless
         if self._alone is not None:
-            run = self._make_call(self._alone, exchange.request, exchange, call, stamp).run()
+            run = self._make_call(self._alone, exchange, call, stamp).run()
         elif self._application is not None:
             run = self._run_application(self._application, exchange, call, stamp)
         else:
@@ -204,7 +204,7 @@ class Pipeline:
             if response is None:
                 reply.hand_over()
                 outbound = chain.show if chain.outbound else None
-                await self._make_call(application, request, exchange, call, stamp, outbound).run()
+                await self._make_call(application, exchange, call, stamp, outbound).run()
                 if call.listeners or call.tails:
                     await _finish(call)
             else:

@@ -109,10 +109,11 @@ class ApplicationRouter:
 
     Attributes:
         targets: All targets, as given.
+        sole: The one that takes every request, where there is no other and it asks for nothing.
         unit_sets: What their requests lease.
     """
 
-    __slots__ = ("_catch_all", "_table", "targets", "unit_sets")
+    __slots__ = ("_table", "sole", "targets", "unit_sets")
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self.targets = tuple(targets)
@@ -120,7 +121,7 @@ class ApplicationRouter:
         plain = all(_is_plain(target.route) for target in self.targets)
         self._table = _Plain(self.targets) if plain else _Ruled(self.targets)
         alone = self.targets[0] if plain and len(self.targets) == 1 else None
-        self._catch_all = alone if alone and not (alone.route.host or alone.route.path.rstrip("/")) else None
+        self.sole = alone if alone and not (alone.route.host or alone.route.path.rstrip("/")) else None
 
     def match(self, request: Request, way: Way | None = None) -> Target | Mismatch:
         """The most specific target that takes the request, or why there is none.
@@ -129,8 +130,8 @@ class ApplicationRouter:
             request: What is asked.
             way: The way on which it came; None where it is not known.
         """
-        if self._catch_all is not None:
-            return self._catch_all
+        if self.sole is not None:
+            return self.sole
         return self._table.find(request, way) if self.targets else _EMPTY
 
 

@@ -14,7 +14,7 @@ from changeover.workers.serving import failure
 from changeover.workers.serving.asgi_call import Outbound, Phase
 from changeover.workers.serving.backlog import Backlog
 from changeover.workers.serving.backpressure import drained
-from changeover.workers.serving.contract import CallContext, Headers, NotReady, Request, Response
+from changeover.workers.serving.contract import CallContext, Headers, NotReady, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Exchange, RawHeaders
 from changeover.workers.serving.gauge import ReadinessGauge
@@ -68,14 +68,13 @@ class WsgiCall:
         self,
         gauge: ReadinessGauge,
         application: WsgiApplication,
-        request: Request,
         exchange: Exchange,
         call: CallContext,
         stamp: RawHeaders = (),
         outbound: Outbound | None = None,
     ) -> None:
         self._application = application
-        self._request = request
+        self._request = exchange.request
         self._exchange = exchange
         self._call = call
         self._stamp = stamp

@@ -61,7 +61,7 @@ class TasklessWsgiCall(WsgiRun, Taskless):
 
     def follow(self) -> asyncio.Task[None]:
         """Go on in a task, which holds the lease from now on."""
-        call = WsgiCall(self._gauge, self._application, self._request, self._exchange, self._call, self._stamp)
+        call = WsgiCall(self._gauge, self._application, self._exchange, self._call, self._stamp)
         self._mail = call.go_on(self, self._phase)
         loop, name = asyncio.get_running_loop(), f"changeover: {self._call.route}"
         task = self._call.lease.holder = asyncio.Task(call.run(), loop=loop, name=name, context=self._tasks)
