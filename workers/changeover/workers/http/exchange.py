@@ -92,10 +92,10 @@ class WireExchange:
         incoming: As above.
         held_body: As above.
         made: See `request`.
+        corked: Whether it is to be uncorked at the end of the loop's turn.
     """
 
     __slots__ = (
-        "_corked",
         "_departed",
         "_departure",
         "_framing",
@@ -104,6 +104,7 @@ class WireExchange:
         "_response",
         "_size",
         "_stage",
+        "corked",
         "head",
         "held_body",
         "incoming",
@@ -120,7 +121,7 @@ class WireExchange:
         self._stage = _FRESH
         self._pending: list[bytes] = []
         self._size = 0
-        self._corked = False
+        self.corked = False
         self._departed = False
         self._departure: Waiters | None = None
 
@@ -186,7 +187,7 @@ class WireExchange:
         self._framing = response.framing if head.plain else choose_framing(response, head.method, head.version, length)
         self._left = length or 0
         self._stage = _STARTED
-        self._corked = True
+        self.corked = True
         site.cork(self)
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -236,7 +237,7 @@ class WireExchange:
                 return
         if self._size >= HELD_BACK and self._stage is _SENT:
             self._flush(b"")
-        elif not self._corked:
+        elif not self.corked:
             self._hold_back()
 
     def backed_up(self) -> bool:
@@ -286,7 +287,7 @@ class WireExchange:
             self.write(data)
             self.end()
             return
-        self._stage, known = _OVER, self._response.whole
+        self._stage, self.corked, known = _OVER, False, self._response.whole
         if not (known and self.head.plain and self.wire.answer(known, data)):
             self._send_last(data)
 
@@ -325,7 +326,7 @@ class WireExchange:
         """Send what was held back; called at the end of the loop's turn."""
         if self._stage is _OVER:
             return
-        self._corked = False
+        self.corked = False
         if self._framing is _NOTHING:
             self._size = 0  # more may come, so how long the body would be is not known
         if self._stage is _STARTED or (self._stage is _SENT and self._pending):
@@ -362,7 +363,7 @@ class WireExchange:
         return b"trailers" in tokens([value for name, value in self.head.fields if name == b"te"])
 
     def _hold_back(self) -> None:
-        self._corked = True
+        self.corked = True
         self.wire.site.cork(self)
 
     def _flush(self, last: bytes) -> None:

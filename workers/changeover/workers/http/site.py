@@ -28,7 +28,13 @@ class Successor(Protocol):
 
 
 class Corked(Protocol):
-    """An answer that holds bytes back for the rest of this turn of the loop."""
+    """An answer that holds bytes back for the rest of this turn of the loop.
+
+    Attributes:
+        corked: Whether it still does.
+    """
+
+    corked: bool
 
     def uncork(self) -> None:
         """Send them."""
@@ -137,10 +143,11 @@ class Site:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for answer in corked:
-            try:
-                answer.uncork()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
-                give_up(error, answer.abort)
+            if answer.corked:  # most are complete by now
+                try:
+                    answer.uncork()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others get theirs
+                    give_up(error, answer.abort)
 
 
 def _untouched(size: int) -> mmap.mmap:
