@@ -110,7 +110,7 @@ class AsgiCall(msgspec.Struct, eq=False):
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
         if not self._body_read:
-            body = self._request.held_body
+            body = self._request.take_held()
             if body is None:
                 return await self._next_piece()
             self._body_read = True
