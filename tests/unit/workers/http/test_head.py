@@ -203,3 +203,19 @@ def test_a_message_that_came_whole_is_told_from_one_that_did_not() -> None:
         assert HeadParser(Limits()).parse_whole(other) is None, other
     with pytest.raises(BadMessage, match="longer than 1000 bytes"):
         parser.parse_whole(with_fields("Content-Length: 1001") + b"x" * 1001)
+
+
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        ((), 0),
+        (("Content-Length: 0",), 0),
+        (("Content-Length: 7",), 7),
+        (("Content-Length: 7", "Expect: 100-continue"), 0),
+        (("Transfer-Encoding: chunked",), 0),
+    ],
+)
+def test_a_body_may_be_held_whose_length_is_known_and_that_nobody_waits_to_be_asked_for(
+    fields: tuple[str, ...], held: int
+) -> None:
+    assert HeadParser(LIMITS).parse(with_fields(*fields)).held == held

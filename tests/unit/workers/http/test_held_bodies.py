@@ -8,6 +8,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.channel.phases import Phase
 from changeover.workers.http.connection import HttpConnection
 from changeover.workers.http.exchange import WireExchange
+from changeover.workers.http.unread import Unread
 from changeover.workers.serving.exchange import Exchange
 from tests.memory_connection import MemoryConnection
 from tests.waits import until
@@ -63,6 +64,17 @@ async def test_the_body_behind_a_head_that_is_remembered_or_too_long_for_that_is
         client.feed(request)
         await client.settle()
     assert dispatcher.held == [BODY] * 3
+
+
+async def test_a_message_that_came_whole_and_alone_is_copied_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    def add(unread: Unread, data: bytes) -> None:
+        raise AssertionError("it was put to the unread bytes")
+
+    monkeypatch.setattr(Unread, "add", add)
+    dispatcher, client = noting()
+    client.feed(post("/", BODY))
+    await client.settle()
+    assert dispatcher.held == [BODY]
 
 
 async def test_a_body_that_fills_the_read_is_held() -> None:

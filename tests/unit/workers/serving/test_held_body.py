@@ -173,17 +173,28 @@ async def test_a_native_service_reads_it_without_a_turn_of_the_loop() -> None:
     assert answer.json == {"asked": True}
 
 
-@pytest.mark.parametrize("reads", ["held_body", "body"])
-async def test_inbound_and_outbound_handlers_see_it(reads: str) -> None:
-    seen: list[object] = []
+async def test_handlers_that_read_it_keep_it_for_all_who_come_later() -> None:
+    seen: list[bytes] = []
 
     async def look(request: Request, *_: object) -> None:
-        seen.append(request.held_body if reads == "held_body" else await request.body())
+        seen.append(await request.body())
 
     app, got = heard(1, 0)
     handlers = [Handler("x:in", HandlerKind.INBOUND, look), Handler("x:out", HandlerKind.OUTBOUND, look)]
     await Served(Pipeline("shop", handlers, app)).ask(MemoryExchange("POST", held=BODY))
     assert (seen, got) == ([BODY, BODY], [WHOLE])
+
+
+async def test_handlers_that_only_look_find_it_until_the_application_has_it_and_memory_is_free_then() -> None:
+    seen: list[bytes | None] = []
+
+    def look(request: Request, *_: object) -> None:
+        seen.append(request.held_body)
+
+    app, got = heard(1, 0)
+    handlers = [Handler("x:in", HandlerKind.INBOUND, look), Handler("x:out", HandlerKind.OUTBOUND, look)]
+    await Served(Pipeline("shop", handlers, app)).ask(MemoryExchange("POST", held=BODY))
+    assert (seen, got) == ([BODY, None], [WHOLE])
 
 
 async def native(request: Request, call: CallContext) -> Response:
@@ -240,7 +251,7 @@ async def test_a_wsgi_application_has_it_as_its_input_and_needs_no_task() -> Non
     async with application(app) as made:
         served = Served(Pipeline("shop", (), made))
         answer = await served.ask(posted())
-    assert answer.body == BODY
+    assert (answer.body, answer.request.held_body) == (BODY, None)
     assert [type(each) for each in inputs] == [io.BytesIO]
     assert [isinstance(each, Taskless) for each in holders] == [True]
 
@@ -251,4 +262,4 @@ async def test_wsgi_holds_to_its_specification_with_it(way: str) -> None:
         served = Served(Pipeline("shop", WAYS[way], made))
         for body in (BODY, b"x" * 60_000):
             answer = await served.ask(posted(body))
-            assert (answer.status, answer.body) == (200, body)
+            assert (answer.status, answer.body, answer.request.held_body) == (200, body, None)

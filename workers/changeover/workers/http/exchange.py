@@ -90,7 +90,6 @@ class WireExchange:
         wire: As above.
         head: As above.
         incoming: As above.
-        held_body: As above.
         made: See `request`.
         corked: Whether it is to be uncorked at the end of the loop's turn.
     """
@@ -99,6 +98,7 @@ class WireExchange:
         "_departed",
         "_departure",
         "_framing",
+        "_held",
         "_left",
         "_pending",
         "_response",
@@ -106,7 +106,6 @@ class WireExchange:
         "_stage",
         "corked",
         "head",
-        "held_body",
         "incoming",
         "made",
         "wire",
@@ -116,7 +115,7 @@ class WireExchange:
         self.wire = wire
         self.head = head
         self.incoming = incoming
-        self.held_body = held
+        self._held = held
         self.made: Request | None = None
         self._stage = _FRESH
         self._pending: list[bytes] = []
@@ -132,8 +131,16 @@ class WireExchange:
         if made is None:
             incoming = self.incoming
             take = None if incoming is None else incoming.take
-            made = self.made = arrived(self.head, self.wire, take, self.held_body)
+            made = self.made = arrived(self.head, self.wire, take, self._held)
+            self._held = b""
         return made
+
+    def take_held(self) -> bytes | None:
+        """The whole body if it is at hand; see `Request.take_held`."""
+        if self.made is not None:
+            return self.made.take_held()
+        held, self._held = self._held, b""
+        return held
 
     @property
     def connected(self) -> bool:

@@ -10,7 +10,7 @@ import httptools
 
 from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage, PriorKnowledge
-from changeover.workers.http.fields import CHUNKED, Expectation, RawFields, judge, tokens
+from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import split_target
 from changeover.workers.serving.arrival import RequestHead
 
@@ -29,7 +29,6 @@ KNOWN_HEADS = 256
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 BLANK_LF = re.compile(rb"\n\n|(?<!\r)\n\r\n")
-_NO_EXPECTATION = Expectation.NONE  # looking a member up costs at every request
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
 
@@ -44,6 +43,7 @@ class Head(RequestHead, frozen=True):
         expectation: What the client waits for.
         websocket: Whether the connection is to go on as a WebSocket.
         plain: Whether an answer needs to say nothing of the connection, and may have a body: what most requests allow.
+        held: Bytes of a body that may be held if they are there already; 0 where it is decoded, or asked for, or none.
     """
 
     persistent: bool
@@ -51,14 +51,7 @@ class Head(RequestHead, frozen=True):
     expectation: Expectation
     websocket: bool = False
     plain: bool = False
-
-    @property
-    def held(self) -> int:
-        """Bytes of a body that need not be read in pieces if they are there already; 0 where it has to be.
-
-        Who waits to be asked for it is asked, and chunks are decoded.
-        """
-        return self.length if self.expectation is _NO_EXPECTATION and self.length != CHUNKED else 0
+    held: int = 0
 
 
 class HeadParser:
@@ -188,7 +181,8 @@ class HeadParser:
         kept = tuple(fields)
         plain = version == "1.1" and facts.persistent and method != "HEAD"
         told = (facts.persistent, facts.length, facts.expectation)
-        return Head(method, target, kept, version, *told, websocket=websocket, plain=plain)
+        held = facts.length if facts.length > 0 and facts.expectation is Expectation.NONE else 0
+        return Head(method, target, kept, version, *told, websocket=websocket, plain=plain, held=held)
 
 
 def check_size(size: int, line: int, limits: Limits) -> None:

@@ -81,10 +81,9 @@ class Made:
         """See `Exchange`."""
         return self.made
 
-    @property
-    def held_body(self) -> bytes:
+    def take_held(self) -> bytes | None:
         """See `Exchange`."""
-        return self.made.held_body or b""
+        return self.made.take_held()
 
 
 def arrived(

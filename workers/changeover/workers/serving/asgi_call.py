@@ -109,8 +109,7 @@ class AsgiCall(msgspec.Struct, eq=False):
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
         if not self._body_read:
-            request = self._exchange.made
-            body = self._exchange.held_body if request is None else request.held_body
+            body = self._exchange.take_held()
             if body is None:
                 return await self._next_piece()
             self._body_read = True

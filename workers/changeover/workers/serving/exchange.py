@@ -37,16 +37,15 @@ class Exchange(Protocol):
         """Where it comes from."""
 
     @property
-    def held_body(self) -> bytes:
-        """The body that came with the head; empty where there was none, or where it comes in pieces."""
-
-    @property
     def made(self) -> Request | None:
         """The request, if somebody has asked for it; a request whose body comes in pieces is there from the start."""
 
     @property
     def request(self) -> Request:
         """The request, made now if it was not; its body is read through `receive`."""
+
+    def take_held(self) -> bytes | None:
+        """See `Request.take_held`; no request is made for that."""
 
     @property
     def connected(self) -> bool:

@@ -147,8 +147,8 @@ class Request:
         scheme: `http` or `https`.
         client: Peer address and port; None on a Unix socket.
         server: Own address and port, or path and None on a Unix socket.
-        held_body: The whole body when it is at hand: there is none, it came with the head and nobody has read it in
-            pieces, or `body` or `json` has read it; else None.
+        held_body: The whole body when it is at hand: there is none, it came with the head and nobody has taken it, or
+            `body` or `json` has read it; else None.
     """
 
     __slots__ = (
@@ -227,16 +227,19 @@ class Request:
         """
         if self._receive is not None:
             return await self._receive()
+        return self.take_held() or None
+
+    def take_held(self) -> bytes | None:
+        """The whole body if it is at hand; one that came with the head is kept no longer, as none is that is read."""
         body = self.held_body
-        if not body:
-            return None
-        self.held_body = None
+        if body and self._receive is None:
+            self.held_body = None
         return body
 
     def watch_body(self, see: Callable[[bytes], None]) -> None:
         """Have `see` called with each piece of the body before whoever reads it; what it raises, they get."""
-        if self._receive is None and self.held_body:
-            self._receive, self.held_body = at_once(self.held_body), None
+        if self._receive is None and (body := self.take_held()):
+            self._receive = at_once(body)
         if self._receive is not None:
             self._receive = watched(self._receive, see)
 

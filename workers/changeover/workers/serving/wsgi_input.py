@@ -85,9 +85,8 @@ async def body_at_hand(request: Request) -> tuple[bytes, bool]:
     Raises:
         Disconnected: The client went away before its end.
     """
-    if request.held_body is not None:
-        return request.held_body, True
-    return await _next_of(request)
+    held = request.take_held()
+    return (held, True) if held is not None else await _next_of(request)
 
 
 async def keep(kept: Spool, begun: bytes, request: Request, disk: Disk, *, told: bool) -> bytes | None:

@@ -1,6 +1,6 @@
 """One request to a WSGI application on the loop, without a task as long as there is nothing to await.
 
-Most requests have no body, and their response is told as one: what their thread says is dealt with
+Most requests have no body that has yet to come, and their response is told as one: what their thread says is dealt with
 where it arrives. A task, its context and its future would cost more than all the rest of it.
 """
 
