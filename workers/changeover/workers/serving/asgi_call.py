@@ -128,7 +128,8 @@ class AsgiCall(msgspec.Struct, eq=False):
             if type(body) is not bytes:
                 body = _octets(body)
             if message.get("more_body", False):
-                await self._send_piece(body)
+                if self._send_piece(body):
+                    await drained(self._exchange, self._call)
             else:
                 self._send_last(body)
         elif phase is _OPEN and kind == "http.response.start":
@@ -165,15 +166,17 @@ class AsgiCall(msgspec.Struct, eq=False):
         await outbound(self._request, response, self._call)
         return response.status, response.headers.raw
 
-    async def _send_piece(self, body: bytes) -> None:
+    def _send_piece(self, body: bytes) -> bool:
+        """Send it; whether to wait before the next one."""
         exchange = self._exchange
         self._call.lease.kind = _STREAM
         if not exchange.connected and not self._listening:
             raise Disconnected("the client is gone")
-        if body:
-            exchange.write(body)
-            self._tail = following(self._tail, body)
-            await drained(exchange, self._call)
+        if not body:
+            return False
+        exchange.write(body)
+        self._tail = following(self._tail, body)
+        return exchange.pressed()
 
     def _send_last(self, body: bytes) -> None:
         self._phase = _DONE
@@ -186,10 +189,12 @@ class AsgiCall(msgspec.Struct, eq=False):
         if kind == "http.response.pathsend" and started:
             async with aclosing(whole(message["path"]).stream()) as pieces:
                 async for piece in pieces:
-                    await self._send_piece(piece)
+                    if self._send_piece(piece):
+                        await drained(self._exchange, self._call)
             self._end_body()
         elif kind == "http.response.body" and self._phase is _ANNOUNCED:
-            await self._send_piece(_octets(message.get("body", b"")))
+            if self._send_piece(_octets(message.get("body", b""))):
+                await drained(self._exchange, self._call)
             if not message.get("more_body", False):
                 self._end_body()
         elif kind == "http.response.trailers" and self._phase is _TRAILING:
