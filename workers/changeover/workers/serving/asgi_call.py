@@ -109,11 +109,21 @@ class AsgiCall(msgspec.Struct, eq=False):
         """What the application awaits: the body in pieces, then the client's departure."""
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
-        if not self._body_read:
-            return await self._next_piece()
-        self._listening = True
-        await self._exchange.wait_disconnected()
-        return {"type": "http.disconnect"}
+        if self._body_read:
+            self._listening = True
+            await self._exchange.wait_disconnected()
+            return {"type": "http.disconnect"}
+        body = self._request.held_body
+        if body is None:
+            try:
+                body = await self._request.receive()
+            except Disconnected:
+                self._listening = True
+                return {"type": "http.disconnect"}
+            if body is not None:
+                return {"type": "http.request", "body": body, "more_body": True}
+        self._body_read = True
+        return {"type": "http.request", "body": body or b"", "more_body": False}
 
     async def send(self, message: Message) -> None:
         """What the application answers with.
@@ -147,19 +157,6 @@ class AsgiCall(msgspec.Struct, eq=False):
     def _started(self, status: int) -> None:
         self._phase = _STARTED
         self._call.lease.units.counters.responses[status // 100] += 1
-
-    async def _next_piece(self) -> Message:
-        body = self._request.held_body
-        if body is None:
-            try:
-                body = await self._request.receive()
-            except Disconnected:
-                self._listening = True
-                return {"type": "http.disconnect"}
-            if body is not None:
-                return {"type": "http.request", "body": body, "more_body": True}
-        self._body_read = True
-        return {"type": "http.request", "body": body or b"", "more_body": False}
 
     async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
         response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
