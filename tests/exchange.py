@@ -119,6 +119,9 @@ class MemoryExchange(Made):
             self.pieces.append(data)
             self._unread += len(data)
 
+    def pressed(self) -> bool:
+        return self.backed_up()
+
     def backed_up(self) -> bool:
         return self._unread > self._window and self.connected_
 

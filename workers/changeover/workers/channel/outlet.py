@@ -2,12 +2,14 @@
 
 import asyncio
 import enum
+import math
 import os
 import socket
 import struct
 from collections.abc import Sequence
 
 from changeover.workers.channel.handed import HandedSocket
+from changeover.workers.channel.nearby import narrow
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.waiters import Waiters
@@ -55,6 +57,7 @@ class Outlet:
 
     __slots__ = (
         "_discarded",
+        "_much",
         "_paused",
         "_sent",
         "_transport",
@@ -77,6 +80,7 @@ class Outlet:
         self._writers = Waiters()
         self.clogged = False
         self._discarded = self._sent = self._paused = 0
+        self._much: float = STRETCH
 
     @property
     def ending(self) -> bool:
@@ -101,7 +105,11 @@ class Outlet:
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""
         self._sent += size + 1
-        if size < JOIN or len(pieces) == 1:
+        if self._sent > self._much:
+            self._narrow()
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        elif size < JOIN:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
@@ -112,7 +120,16 @@ class Outlet:
         if len(body) < JOIN:
             self._transport.write(head + body)
         else:
+            if len(body) > self._much:
+                self._narrow()
             self._transport.writelines((head, body))
+
+    def _narrow(self) -> None:
+        """Bound what is on its way: much is sent."""
+        self._much = math.inf
+        own: socket.socket | None = self._transport.get_extra_info("socket")
+        if own is not None and not self._transport.is_closing():
+            narrow(own)
 
     def clog(self) -> None:
         """The client does not take what is written."""

@@ -71,6 +71,9 @@ class Exchange(Made):
     def write(self, data: bytes) -> None:
         self.body += data
 
+    def pressed(self) -> bool:
+        return True
+
     def backed_up(self) -> bool:
         return False
 

@@ -221,12 +221,13 @@ class WireExchange:
         Raises:
             BadResponse: It is outside of `start` and `end`, or the body is longer than its Content-Length.
         """
-        if self._stage is not _STARTED and self._stage is not _SENT:
+        stage = self._stage
+        if stage is not _STARTED and stage is not _SENT:
             self._refuse_stray()
             return
         if not data:
             return
-        if self._is_whole(data):
+        if stage is _STARTED and self._is_whole(data):
             self._left = 0
             self._stage = _SENT
             self.wire.outlet.send_whole(self._encode_head(), data)
@@ -239,25 +240,25 @@ class WireExchange:
             self._left -= len(data)
             if self._left < 0:
                 self._break("its body is longer than its Content-Length")
-            if self._left == 0:
-                self._flush(b"")
-                return
-        if self._size >= HELD_BACK and self._stage is _SENT:
+        if (stage is _SENT and self._size >= HELD_BACK) or (self._framing is _LENGTH and not self._left):
             self._flush(b"")
         elif not self.corked:
             self._hold_back()
 
-    def backed_up(self) -> bool:
-        """Whether the client has not taken enough of what was written. Sends first what is held back and much."""
+    def pressed(self) -> bool:
+        """Whether `drain` has something to wait for. Sends first what is held back and much."""
         if self._size >= HELD_BACK and self._pending:
             self._flush(b"")
+        return self.wire.outlet.pressed
+
+    def backed_up(self) -> bool:
+        """Whether the client has not taken enough of what was written."""
         return self.wire.outlet.clogged
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
-        if self._size >= HELD_BACK and self._pending:
-            self._flush(b"")
-        await self.wire.outlet.drain()
+        if self.pressed():
+            await self.wire.outlet.drain()
 
     def end(self) -> None:
         """Complete the answer.

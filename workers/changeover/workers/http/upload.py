@@ -61,12 +61,17 @@ class Upload:
         Raises:
             BadMessage: It breaks its coding, or is too long.
         """
-        piece, taken = self._body.feed(data)
+        body = self._body
+        piece, taken = body.feed(data)
         self.received += taken
         self._expectation = Expectation.NONE
         if self.incoming is not None:
-            self.incoming.put(piece, last=self._body.complete, parts=self._body.parts)
-            self._step = STEP if self._body.parts >= MOST_PARTS else min(2 * self._step, HIGH_WATER)
+            parts = body.parts
+            self.incoming.put(piece, last=body.complete, parts=parts)
+            if parts >= MOST_PARTS:
+                self._step = STEP
+            elif self._step < HIGH_WATER:
+                self._step = min(2 * self._step, HIGH_WATER)
         else:
             self._dropped += taken
         return taken

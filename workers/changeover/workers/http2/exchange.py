@@ -26,7 +26,6 @@ from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
 INTERNAL_ERROR, CANCEL = 0x2, 0x8
-EMPTY = b""
 
 
 class Stage(enum.Enum):
@@ -165,6 +164,10 @@ class StreamExchange(Made):
         self.outflow.add(data if type(data) is bytes else bytes(data))
         self._line.want(self)
 
+    def pressed(self) -> bool:
+        """Whether `drain` has something to wait for."""
+        return self._stage is Stage.LOST or self.backed_up()
+
     def backed_up(self) -> bool:
         """Whether the client has not taken enough of what was written."""
         return self.outflow.size >= self._line.share and self._stage in (Stage.STARTED, Stage.SENT)
@@ -191,8 +194,7 @@ class StreamExchange(Made):
 
     def end_after(self, data: bytes) -> None:
         """Give the last piece, and complete the answer."""
-        if data:
-            self.write(data)
+        self.write(data)
         self.end()
 
     def end_with(self, trailers: RawHeaders) -> None:
@@ -291,7 +293,7 @@ class StreamExchange(Made):
         """The last byte of the request body has come."""
         self.ended = True
         if self._incoming is not None and self._incoming.source is Source.OPEN:
-            self._incoming.put(EMPTY, last=True)
+            self._incoming.put(b"", last=True)
 
     def fail(self, error: BadMessage) -> None:
         """Answer in the application's place; what has begun is cut off, and what is complete is let be."""
@@ -331,8 +333,7 @@ class StreamExchange(Made):
             return Sight(Phase.BUSY if self._line.is_full else Phase.HELD, 0)
         if self.outflow.size and self._line.waits_for_window(self):
             return Sight(Phase.WRITING, self._sent)
-        wanted = self._incoming is not None and self._incoming.wanted
-        if not self.ended and (wanted or self.complete):
+        if not self.ended and (self.complete or (self._incoming is not None and self._incoming.wanted)):
             return Sight(Phase.BODY, self.received)
         return Sight(Phase.BUSY, 0)
 

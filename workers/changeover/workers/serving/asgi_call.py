@@ -108,15 +108,21 @@ class AsgiCall(msgspec.Struct, eq=False):
         """What the application awaits: the body in pieces, then the client's departure."""
         if self._phase is _DONE:
             return {"type": "http.disconnect"}
-        if not self._body_read:
-            body = self._exchange.take_held()
-            if body is None:
-                return await self._next_piece()
-            self._body_read = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        self._listening = True
-        await self._exchange.wait_disconnected()
-        return {"type": "http.disconnect"}
+        if self._body_read:
+            self._listening = True
+            await self._exchange.wait_disconnected()
+            return {"type": "http.disconnect"}
+        body = self._exchange.take_held()
+        if body is None:
+            try:
+                body = await self._exchange.request.receive()
+            except Disconnected:
+                self._listening = True
+                return {"type": "http.disconnect"}
+            if body is not None:
+                return {"type": "http.request", "body": body, "more_body": True}
+        self._body_read = True
+        return {"type": "http.request", "body": body or b"", "more_body": False}
 
     async def send(self, message: Message) -> None:
         """What the application answers with.
@@ -131,7 +137,8 @@ class AsgiCall(msgspec.Struct, eq=False):
             if type(body) is not bytes:
                 body = _octets(body)
             if message.get("more_body", False):
-                await self._send_piece(body)
+                if self._send_piece(body):
+                    await drained(self._exchange, self._call)
             else:
                 self._phase = _DONE
                 self._exchange.end_after(body)
@@ -154,31 +161,22 @@ class AsgiCall(msgspec.Struct, eq=False):
         self._phase = _STARTED
         self._call.lease.units.counters.responses[status // 100] += 1
 
-    async def _next_piece(self) -> Message:
-        try:
-            body = await self._exchange.request.receive()
-        except Disconnected:
-            self._listening = True
-            return {"type": "http.disconnect"}
-        if body is not None:
-            return {"type": "http.request", "body": body, "more_body": True}
-        self._body_read = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
     async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
         response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))
         await outbound(self._exchange.request, response, self._call)
         return response.status, response.headers.raw
 
-    async def _send_piece(self, body: bytes) -> None:
+    def _send_piece(self, body: bytes) -> bool:
+        """Send it; whether to wait before the next one."""
         exchange = self._exchange
         self._call.lease.kind = _STREAM
         if not exchange.connected and not self._listening:
             raise Disconnected("the client is gone")
-        if body:
-            exchange.write(body)
-            self._tail = following(self._tail, body)
-            await drained(exchange, self._call)
+        if not body:
+            return False
+        exchange.write(body)
+        self._tail = following(self._tail, body)
+        return exchange.pressed()
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         """What an application sends that has read of it in `scope["extensions"]`."""
@@ -186,10 +184,12 @@ class AsgiCall(msgspec.Struct, eq=False):
         if kind == "http.response.pathsend" and started:
             async with aclosing(whole(message["path"]).stream()) as pieces:
                 async for piece in pieces:
-                    await self._send_piece(piece)
+                    if self._send_piece(piece):
+                        await drained(self._exchange, self._call)
             self._end_body()
         elif kind == "http.response.body" and self._phase is _ANNOUNCED:
-            await self._send_piece(_octets(message.get("body", b"")))
+            if self._send_piece(_octets(message.get("body", b""))):
+                await drained(self._exchange, self._call)
             if not message.get("more_body", False):
                 self._end_body()
         elif kind == "http.response.trailers" and self._phase is _TRAILING:

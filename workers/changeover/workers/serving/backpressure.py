@@ -6,7 +6,12 @@ from changeover.workers.serving.observation import PipelineEvent, PipelineEventK
 
 
 async def drained(exchange: Exchange, call: CallContext | None) -> None:
-    """Wait until the client has taken enough; the call's observer hears of it where that takes time."""
+    """Wait until the client has taken enough; the call's observer hears of it where that takes time.
+
+    Who sends many pieces asks `pressed` first: a coroutine for each costs as much as the piece.
+    """
+    if not exchange.pressed():
+        return
     if call is None or not exchange.backed_up():
         await exchange.drain()
         return

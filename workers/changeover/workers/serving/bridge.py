@@ -105,6 +105,10 @@ class Feed(Made):
             self._ahead += len(data)
             self._changed.set()
 
+    def pressed(self) -> bool:
+        """Whether the reader has to catch up."""
+        return self._ahead > _AHEAD
+
     def backed_up(self) -> bool:
         """Never: that the reader falls behind shows where the response is sent to the client."""
         return False

@@ -15,7 +15,7 @@ _OTHERWISE_MEASURED = frozenset({b"content-length", b"content-encoding"})
 
 def following(tail: bytes, piece: bytes) -> bytes:
     """What a stream ends with once `piece` was written behind `tail`."""
-    return (tail[-_LOOK:] + piece[-_LOOK:])[-_LOOK:]
+    return piece[-_LOOK:] if len(piece) >= _LOOK else (tail + piece)[-_LOOK:]
 
 
 def may_end(fields: RawHeaders, tail: bytes) -> bool:

@@ -87,8 +87,11 @@ class Exchange(Protocol):
     def write(self, data: bytes) -> None:
         """Send a piece of the body; never blocks. After a disconnect it does nothing."""
 
+    def pressed(self) -> bool:
+        """Whether `drain` would wait, or let others have a turn. Sends first what is held back, where that is much."""
+
     def backed_up(self) -> bool:
-        """Whether `drain` would wait. Sends first what is held back, where that is much."""
+        """Whether `drain` would wait for the client; right behind `pressed`."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""

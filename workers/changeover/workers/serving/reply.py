@@ -148,7 +148,8 @@ class Reply(msgspec.Struct, eq=False):
                 if piece:
                     self.exchange.write(piece)
                     self._tail = following(self._tail, piece)
-                    await drained(self.exchange, self.call)
+                    if self.exchange.pressed():
+                        await drained(self.exchange, self.call)
         finally:
             await close(body)
 

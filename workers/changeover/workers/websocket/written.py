@@ -25,9 +25,12 @@ class Written:
         turns: Tells when a turn is over.
         outlet: The write side.
         transport: Under it.
+
+    Attributes:
+        corked: Whether it is told of the end of this turn.
     """
 
-    __slots__ = ("_held", "_outlet", "_several", "_transport", "_turns", "_unsent")
+    __slots__ = ("_held", "_outlet", "_several", "_transport", "_turns", "_unsent", "corked")
 
     def __init__(self, turns: Turns, outlet: Outlet, transport: asyncio.Transport) -> None:
         self._turns = turns
@@ -36,6 +39,7 @@ class Written:
         self._held: list[bytes] = []
         self._unsent = 0
         self._several = False
+        self.corked = False
 
     def begin(self) -> None:
         """Something was read: what is written next is the first of its turn, unless some of it waits."""
@@ -52,7 +56,8 @@ class Written:
             self._several = True
             self._send(pieces, size)
             return
-        if not self._held:
+        if not self.corked:
+            self.corked = True
             self._turns.cork(self)
         self._held += pieces
         self._unsent += size
@@ -68,7 +73,7 @@ class Written:
 
     def uncork(self) -> None:
         """The turn is over."""
-        self._several = False
+        self.corked = self._several = False
         self.let_go()
 
     def abort(self) -> None:
