@@ -9,10 +9,11 @@ import msgspec
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
-from changeover.workers.serving.contract import CallContext, Response
+from changeover.workers.serving.contract import CallContext, Headers, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.message import TO_GIVE, given_headers
 
 
 class Progress(enum.Enum):
@@ -125,8 +126,7 @@ class Reply(msgspec.Struct, eq=False):
         the last.
         """
         try:
-            self._fields = [*response.headers.raw, *self.stamp]
-            self.exchange.start(response.status, self._fields)
+            self._begin(response)
             self._started(response.status)
             await self._send_each(body)
             if self.exchange.connected:
@@ -138,6 +138,13 @@ class Reply(msgspec.Struct, eq=False):
                 raise
             return error
         return None
+
+    def _begin(self, response: Response) -> None:
+        try:
+            self._fields = [*response.headers.raw, *self.stamp]
+            self.exchange.start(response.status, self._fields)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _misgiven(response.headers) or error from None
 
     async def _send_each(self, body: AsyncIterable[bytes]) -> None:
         try:
@@ -163,11 +170,27 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         body: Its body.
         lease: Counts the response, and is TASK from then on; None when nothing is leased.
     """
-    status, fields = response.status, response.headers.raw
-    exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    try:
+        status, fields = response.status, response.headers.raw
+        exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _misgiven(response.headers) or error from None
     if lease is not None:
         lease.units.counters.responses[status // 100] += 1
         lease.kind = _TASK
+
+
+def _misgiven(headers: Headers) -> TypeError | None:
+    """What is wrong with fields that could not be sent, for who gave them; None where it is something else."""
+    try:
+        raw = given_headers(headers).raw
+    except TypeError as error:
+        return error
+    for field in raw:
+        if not isinstance(field, tuple) or [type(part) for part in field] != [bytes, bytes]:
+            name = field[0] if isinstance(field, tuple) and field else field
+            return TypeError(f"headers are given with {name!r:.80}, which is no pair of bytes; {TO_GIVE}")
+    return None
 
 
 def _pieces(body: object) -> AsyncIterable[bytes]:
