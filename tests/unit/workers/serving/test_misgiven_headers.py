@@ -1,31 +1,15 @@
 """Header fields of a response that cannot be sent: a 500, and words for who gave them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from changeover.workers.serving.contract import CallContext, Headers, Request, Response
-from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.message import TO_GIVE
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import Served
-from tests.http2_wire import spoken
-from tests.wire import serving
-
-
-async def over_a_wire(service: Callable[[Request, CallContext], Awaitable[Response]], *, http2: bool) -> int:
-    """The status that a client gets."""
-    served = Served(Pipeline("shop", (), service))
-
-    async def answer(exchange: Exchange) -> None:
-        served.dispatcher.dispatch(exchange)
-
-    if http2:
-        async with spoken(answer) as (_, client):
-            return (await client.get()).status
-    async with serving(answer) as server:
-        return (await (await server.client()).ask())[0]
+from tests.over_wires import asked
 
 
 @pytest.mark.parametrize("http2", [False, True])
@@ -55,7 +39,7 @@ async def test_headers_that_are_none_are_an_error_that_says_what_to_give(
         return response
 
     for wrong in (given, set_later):
-        assert await over_a_wire(wrong, http2=http2) == 500
+        assert (await asked(Served(Pipeline("shop", (), wrong)), http2=http2))[0] == 500
         assert caplog.records[-1].exc_info
         assert str(caplog.records[-1].exc_info[1]) == f"headers are given {told}; {TO_GIVE}"
     if "as a" in told:

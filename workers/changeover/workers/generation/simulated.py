@@ -87,7 +87,7 @@ class Exchange:
     def end_with(self, trailers: RawHeaders) -> None:
         self.end()
 
-    def abort(self) -> None:
+    def abort(self, status: int = 500) -> None:
         self._broken = True
         self._over.set()
 

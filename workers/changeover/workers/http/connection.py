@@ -21,7 +21,7 @@ from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
-from changeover.workers.http.exchange import Stage, Wire, WireExchange
+from changeover.workers.http.exchange import Stage, WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
@@ -31,6 +31,7 @@ from changeover.workers.http.site import Site
 from changeover.workers.http.unread import Unread
 from changeover.workers.http.upgrade import MakeWebSocket, WireUpgrade
 from changeover.workers.http.upload import Upload
+from changeover.workers.http.wire import Wire
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.websocket.connection import WebSocketConnection
@@ -233,10 +234,11 @@ class HttpConnection(Contact):
         else:
             self._advance()
 
-    def fail(self, status: int, fact: str) -> None:
-        """Answer in the application's place, then close."""
+    def fail(self, status: int, fact: str, *, bodiless: bool = False) -> None:
+        """Answer in the application's place, `bodiless` where only the head was asked for, then close."""
         lines, body = error_response(status, fact)
         self.exchange, self._held = None, False
+        body = b"" if bodiless else body
         self.outlet.send([lines + self.site.tail + body], len(body))
         self._linger()
 
@@ -378,10 +380,10 @@ class HttpConnection(Contact):
             exchange.abort()
         else:
             if exchange is not None:
-                exchange.lose(error.status)
+                exchange.lose(error)
             elif self.site.making is not None:
                 self.site.making.refused(self.client, error)
-            self.fail(error.status, error.fact)
+            self.fail(error.status, error.fact, bodiless=exchange is not None and exchange.head.method == "HEAD")
 
     def _close_after_last(self) -> None:
         if self.outlet.course is Course.ASKED and self._upload is None and not self._unread.data:

@@ -224,8 +224,7 @@ class AsgiCall(msgspec.Struct, eq=False):
             self._reply(await failure.shown(error, self._request, self._call, self._outbound))
             return
         failure.report(error, self._request, self._call)
-        if phase is not _DONE:
-            self._abort()
+        self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
@@ -234,11 +233,10 @@ class AsgiCall(msgspec.Struct, eq=False):
         elif phase is _STARTED and may_end(self._fields, self._tail):
             self._exchange.end()
         elif phase is not _DONE:
-            self._abort()
+            self._abort(503)
 
-    def _abort(self) -> None:
-        self._call.break_off()
-        self._exchange.abort()
+    def _abort(self, status: int = 500) -> None:
+        self._call.break_off(status)
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

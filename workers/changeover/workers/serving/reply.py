@@ -9,7 +9,7 @@ import msgspec
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.backpressure import drained
-from changeover.workers.serving.contract import CallContext, Headers, Response
+from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
@@ -71,20 +71,25 @@ class Reply(msgspec.Struct, eq=False):
         """Somebody else answers over the exchange: nothing is sent from here."""
         self.progress = Progress.DONE
 
-    def abandon(self) -> None:
-        """Break the response off so that the client can tell; does nothing when it is complete."""
+    def abandon(self, status: int = 500) -> None:
+        """Break the response off so that the client can tell; does nothing when it is complete.
+
+        Args:
+            status: Of the answer that the client gets where nothing of the response has left.
+        """
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
             if self.call is not None:
-                self.call.break_off()
-            self.exchange.abort()
+                self.call.break_off(status)
+            else:
+                self.exchange.abort(status)
 
     def end_early(self) -> None:
         """The server ends the response: with what was sent of it, where its client takes that for whole events."""
         if self.progress is Progress.STARTED and may_end(self._fields, self._tail):
             self._end()
         else:
-            self.abandon()
+            self.abandon(503)
 
     def _started(self, status: int) -> None:
         self.progress = Progress.STARTED
@@ -92,13 +97,13 @@ class Reply(msgspec.Struct, eq=False):
             self.call.lease.units.counters.responses[status // 100] += 1
 
     def _end(self) -> None:
-        self.progress = Progress.DONE
         self.exchange.end()
+        self.progress = Progress.DONE
         self._become(LeaseKind.TASK)
 
     def _end_with(self, trailers: RawHeaders) -> None:
-        self.progress = Progress.DONE
         self.exchange.end_with(trailers)
+        self.progress = Progress.DONE
         self._become(LeaseKind.TASK)
 
     def _become(self, kind: LeaseKind) -> None:
@@ -136,7 +141,10 @@ class Reply(msgspec.Struct, eq=False):
         except BaseException as error:
             if failure.is_ending(error):
                 raise
-            return error
+            if self.progress is Progress.OPEN or self.call is None:
+                return error
+            failure.report(error, self.exchange.request, self.call)
+            self.abandon()  # in this turn of the loop: at its end the head leaves
         return None
 
     def _begin(self, response: Response) -> None:
@@ -180,10 +188,10 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         lease.kind = _TASK
 
 
-def _misgiven(headers: Headers) -> TypeError | None:
+def _misgiven(headers: object) -> TypeError | None:
     """What is wrong with fields that could not be sent, for who gave them; None where it is something else."""
     try:
-        raw = given_headers(headers).raw
+        raw: Any = given_headers(headers).raw
     except TypeError as error:
         return error
     for field in raw:
