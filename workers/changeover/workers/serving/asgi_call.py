@@ -221,7 +221,12 @@ class AsgiCall(msgspec.Struct, eq=False):
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(await failure.shown(error, self._request, self._call, self._outbound))
+            try:
+                response = await failure.shown(error, self._request, self._call, self._outbound)
+            except BaseException:  # the server ends the request meanwhile
+                self._reply(failure.ended())
+                raise
+            self._reply(response)
             return
         failure.report(error, self._request, self._call)
         self._abort()
@@ -229,7 +234,7 @@ class AsgiCall(msgspec.Struct, eq=False):
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(Response.problem(503, "Ended by the server"))
+            self._reply(failure.ended())
         elif phase is _STARTED and may_end(self._fields, self._tail):
             self._exchange.end()
         elif phase is not _DONE:
