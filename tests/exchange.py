@@ -11,7 +11,7 @@ from changeover.workers.protocol.snapshot import Route, UnitKey, UnitKind, UnitR
 from changeover.workers.serving.arrival import Made
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
-from changeover.workers.serving.exchange import Disconnected, RawHeaders, sized
+from changeover.workers.serving.exchange import Disconnected, RawHeaders, Undone, sized
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
@@ -144,10 +144,11 @@ class MemoryExchange(Made):
         self.trailers = list(trailers)
         self.end()
 
-    def abort(self) -> None:
+    def abort(self, status: int = 500) -> Undone | None:
         if self.connected_ and not self.ended:
             self.aborted = True
             self.hang_up()
+        return Undone(self.status, 0) if self.aborted else None
 
     def arrive(self, *pieces: bytes | None) -> None:
         """More of the request body arrives; None ends it."""

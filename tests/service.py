@@ -128,6 +128,10 @@ class Connection:
         await self.ask(path)
         return await self.answer()
 
+    async def line(self) -> bytes:
+        """Up to the end of a line, or of all."""
+        return await self._reader.readline()
+
     async def read(self, size: int) -> bytes:
         """Some bytes of a body, `size` at most."""
         return await self._reader.read(size)

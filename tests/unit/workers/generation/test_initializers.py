@@ -7,6 +7,7 @@ import pytest
 
 from changeover.workers.generation.solo import Stored
 from changeover.workers.generation.switch import Generation
+from changeover.workers.message.pipeline import MessagePipeline
 from changeover.workers.protocol.assembly import Rule
 from changeover.workers.protocol.refusal import Fault, Refusal, Stage
 from changeover.workers.protocol.snapshot import ChannelSpec, Snapshot, UnitKey, UnitKind, UnitRef
@@ -157,6 +158,16 @@ async def test_each_failure_is_an_event_with_its_class_and_its_reason(bench: Ben
     assert first == "crash: ZeroDivisionError: division by zero"
     assert second == "capability: PermissionError: no"
     assert third.startswith("contract: initializer 'lines' is a int")
+
+
+async def test_a_mistake_of_this_server_s_is_told_of_the_initializer_that_it_befell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MessagePipeline, "count", None)
+    refusal = await refused(bench)
+    assert (refusal.fault, refusal.unit, refusal.hook) == (Fault.INTERNAL, f"channel {ADDRESS}", "initializer lines")
+    [event] = [each for each in bench.events if each.kind is PipelineEventKind.INITIALIZER_FAILED]
+    assert (event.subject, event.detail.partition(":")[0]) == ("feed:lines", "internal")
 
 
 async def test_its_pipeline_tells_when_it_was_assembled_serves_and_has_drained(bench: Bench) -> None:

@@ -61,18 +61,20 @@ async def test_what_is_no_request_is_told_by_its_answer_alone(raw: bytes, status
     async with logged() as (server, kept):
         client = await server.client()
         client.send(raw)
-        await client.rest()
+        _, _, body = (await client.rest()).partition(b"\r\n\r\n")
         (told,) = kept
         assert (told.method, told.status, told.client, told.worker) == ("", status, "127.0.0.1", 3)
+        assert told.size == len(body) > 0
 
 
 async def test_a_body_that_breaks_its_coding_is_told_with_the_status_that_its_client_got() -> None:
     async with logged() as (server, kept):
         client = await server.client()
         client.send(b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnothing\r\n")
-        assert (await client.rest()).startswith(b"HTTP/1.1 400")
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
         (told,) = kept
-        assert (told.target, told.status) == ("/a", 400)
+        assert (told.target, told.status, told.size) == ("/a", 400, len(body))
 
 
 async def test_a_response_that_the_application_spoils_is_told_as_a_500() -> None:
@@ -100,7 +102,9 @@ async def test_a_response_of_which_nothing_has_left_is_broken_off_with_a_500_and
         assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
         assert answer.endswith(b"\r\n\r\nInternal Server Error\n")
         assert b"x-own" not in answer
-        assert [(told.status, told.size, told.complete) for told in kept] == [(500, 0, True)]
+        assert [(told.status, told.size, told.complete) for told in kept] == [
+            (500, len(b"Internal Server Error\n"), True)
+        ]
 
 
 async def test_a_response_that_breaks_off_is_told_as_cut() -> None:

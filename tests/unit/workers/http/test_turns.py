@@ -10,7 +10,7 @@ from changeover.workers.http.body import ChunkScanner
 from changeover.workers.http.upload import STEP
 from changeover.workers.serving.exchange import Exchange
 from tests.memory_connection import MemoryConnection
-from tests.waits import DEADLINE, until
+from tests.waits import until
 from tests.wire import FakeDispatcher, echo, get, serving
 
 PIECE = b"x" * 65536
@@ -39,7 +39,13 @@ async def test_a_client_that_takes_everything_leaves_turns_to_others() -> None:
     assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= STRETCH  # noqa: RUF007
 
 
-async def test_a_body_in_many_small_chunks_leaves_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+UPLOAD = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_body_in_many_small_chunks_leaves_turns_to_others(
+    together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen, count, scan = 0, 30_000, ChunkScanner.scan
 
     def counted(scanner: ChunkScanner, data: bytes) -> int:
@@ -49,20 +55,64 @@ async def test_a_body_in_many_small_chunks_leaves_turns_to_others(monkeypatch: p
         seen += scanner.chunks - before
         return taken
 
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            before = seen
+            await asyncio.sleep(0)
+            most = max(most, seen - before)
+
     monkeypatch.setattr(ChunkScanner, "scan", counted)
     async with serving(echo) as server:
         client = await server.client()
-        client.send(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        watching = asyncio.ensure_future(watch())
+        client.send(UPLOAD + (CHUNK * count if together else b""))
         await until(lambda: server.dispatcher.tasks)
-        client.send(CHUNK * count + b"0\r\n\r\n")
-        most = 0
-        async with asyncio.timeout(DEADLINE):
-            while seen <= count:
-                before = seen
-                await asyncio.sleep(0)
-                most = max(most, seen - before)
-        assert 0 < most <= 2 * STEP // len(CHUNK)
+        client.send((b"" if together else CHUNK * count) + b"0\r\n\r\n")
         assert await client.response() == (200, b"POST / " + b"x" * count)
+        watching.cancel()
+        assert 0 < most <= 2 * STEP // len(CHUNK)
+
+
+async def test_a_body_that_is_all_there_is_read_to_its_end_though_its_client_has_shut_its_side() -> None:
+    memory = MemoryConnection(FakeDispatcher(echo))
+    memory.feed(UPLOAD + CHUNK * STEP + b"0\r\n\r\n")
+    memory.connection.eof_received()
+    await until(lambda: memory.transport.closed)
+    assert memory.transport.written.startswith(b"HTTP/1.1 200 ")
+    assert memory.transport.written.endswith(b"POST / " + b"x" * STEP)
+
+
+async def test_what_stands_behind_a_body_in_small_chunks_has_its_answer_too_also_where_nothing_more_comes() -> None:
+    count = 8 * STEP // len(CHUNK)
+    async with serving(echo) as server:
+        client = await server.client()
+        client.send(UPLOAD + CHUNK * count + b"0\r\n\r\n" + get("/next"))
+        client.shut()
+        assert await client.response() == (200, b"POST / " + b"x" * count)
+        assert await client.response() == (200, b"GET /next ")
+        assert await client.rest() == b""
+        assert server.dispatcher.faults == []
+
+
+@pytest.mark.parametrize("end", ["shut", "reset", "broken"])
+async def test_a_body_in_small_chunks_that_came_with_its_head_and_is_not_completed_ends_as_any_other(end: str) -> None:
+    count = 8 * STEP // len(CHUNK)
+    async with serving(echo) as server:
+        client = await server.client()
+        client.send(UPLOAD + CHUNK * count + (b"no chunk\r\n" if end == "broken" else b""))
+        if end == "shut":
+            client.shut()
+        if end == "reset":
+            await until(lambda: server.dispatcher.seen)
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client.writer.transport.abort()
+        else:
+            assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+        await until(lambda: not server.dispatcher.tasks, "its application to hear of it")
+        await until(lambda: not len(server.connections), "its connection to be gone")
 
 
 async def test_who_writes_to_a_client_that_is_gone_lets_others_hear_of_it() -> None:

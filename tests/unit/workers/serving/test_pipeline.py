@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from changeover.workers.protocol.snapshot import Route
+from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import (
     CallContext,
     CallNext,
@@ -24,6 +25,7 @@ from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
 from tests.waits import until
+from tests.wsgi import application
 
 
 async def hello(request: Request, call: CallContext) -> Response:
@@ -394,6 +396,56 @@ async def test_whatever_a_handler_raises_is_answered(kind: HandlerKind, error: t
         else Pipeline("shop", [Handler("test:broken", kind, broken)], fine)
     )
     assert (await Served(pipeline).get()).status == 500
+
+
+@every_error
+@pytest.mark.parametrize("where", ["in both", "in the handler"])
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+async def test_whatever_an_outbound_handler_raises_in_front_of_an_application_is_answered(
+    kind: str, where: str, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        if where == "in both":
+            raise error
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"never seen"})
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if where == "in both":
+            raise error
+        start_response("200 OK", [])
+        return [b"never seen"]
+
+    async with application(wsgi) as threaded:
+        target = Application("app", asgi) if kind == "asgi" else threaded
+        answer = await Served(Pipeline("shop", [outbound(broken)], target)).get()
+    assert (answer.status, answer.json) == (500, {"status": 500, "title": "Internal server error"})
+    assert error in [record.exc_info and record.exc_info[0] for record in caplog.records]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+async def test_a_request_that_the_server_ends_while_an_outbound_handler_sees_an_error_is_answered(kind: str) -> None:
+    looking = asyncio.Event()
+
+    async def look(request: Request, response: Response, call: CallContext) -> None:
+        looking.set()
+        await asyncio.Event().wait()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    async with application(broken) as threaded:
+        target = Application("app", broken) if kind == "asgi" else threaded
+        served = Served(Pipeline("shop", [outbound(look)], target))
+        asking = asyncio.ensure_future(served.get())
+        await looking.wait()
+        [lease] = served.units.leases
+        assert isinstance(lease.holder, asyncio.Task)
+        lease.holder.cancel()
+        assert (await asking).status == 503
 
 
 @every_error

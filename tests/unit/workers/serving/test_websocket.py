@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from changeover.workers.serving.asgi import Application, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
-from changeover.workers.serving.message import Headers
+from changeover.workers.serving.message import TO_GIVE, Headers
 from changeover.workers.serving.session import WebSocketClosed
 from changeover.workers.serving.websocket import WebSocket, WebSocketFunction, WebSocketMisused, WebSocketService
 from tests.waits import until
@@ -123,6 +123,15 @@ async def test_an_error_before_it_is_accepted_is_a_500_that_tells_nothing(caplog
         assert status == 500
         assert b"secret" not in body
     assert "LookupError: secret" in caplog.text
+
+
+async def test_headers_that_are_none_are_an_error_that_says_what_to_give(caplog: pytest.LogCaptureFixture) -> None:
+    async def speak(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept(headers={"x-own": "2"})  # type: ignore[arg-type]
+
+    async with speaking(native(speak)) as server:
+        assert (await status_of(server))[0] == 500
+    assert f"TypeError: headers are given as a dict; {TO_GIVE}" in caplog.text
 
 
 async def test_an_error_while_it_is_open_closes_with_1011_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-def give_up(error: Exception, cut: Callable[[], None]) -> None:
+def give_up(error: Exception, cut: Callable[[], object]) -> None:
     """Tell what went wrong, and cut that one client off; raises nothing, so that the others of this turn get theirs.
 
     Args:

@@ -111,10 +111,11 @@ class ChannelUnit(Unit):
             try:
                 self.pipelines[name] = await self._configured(name, others)
                 self.pipelines[name].count(self.key.ref.name, self._counters)
-            except Refused as refused:
-                fault, summary = refused.refusal.fault, refused.refusal.summary
-                self._note_failed(name, f"{fault.value}: {summary}")
-                raise
+            except Exception as error:  # noqa: BLE001 - also a mistake of ours says whose `configure` it was beside
+                site = Site(Stage.PREPARE, str(self.key.ref), f"initializer {name.partition(':')[2]}")
+                refusal = refusal_of(error, site)
+                self._note_failed(name, f"{refusal.fault.value}: {refusal.summary}")
+                raise Refused(refusal) from None
         self.linked()
         self._note(PipelineEventKind.ASSEMBLED)
 

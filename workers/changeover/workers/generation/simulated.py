@@ -91,7 +91,7 @@ class Exchange(Made):
     def end_with(self, trailers: RawHeaders) -> None:
         self.end()
 
-    def abort(self) -> None:
+    def abort(self, status: int = 500) -> None:
         self._broken = True
         self._over.set()
 

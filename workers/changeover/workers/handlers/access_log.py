@@ -21,7 +21,7 @@ class Access(msgspec.Struct, frozen=True):
         client: Address; empty on a Unix socket.
         method: Of the request.
         target: Of the request, as it came.
-        status: Of the response.
+        status: Of the response; of the short one that the client got in its place, where nothing of it had left.
         ms: From dispatch to the last byte.
         left: Whether the client left before.
         complete: Whether the response was sent to its end.
@@ -81,15 +81,15 @@ class AccessLogs:
         return any(path == skipped or path.startswith(f"{skipped}/") for skipped in self._skip)
 
     def _tell(self, request: Request, call: CallContext) -> None:
-        response = self._under_way.pop(call)
+        response, instead = self._under_way.pop(call), call.answered_instead
         line = Access(
             client=request.client[0] if request.client else "",
             method=request.method,
             target=_target(request),
-            status=NOTHING_SENT if response is None else response.status,
+            status=instead or (NOTHING_SENT if response is None else response.status),
             ms=(time.monotonic_ns() - call.started) / 1e6,
             left=not call.connected and not call.broken_off,
-            complete=call.connected and not call.broken_off,
+            complete=instead > 0 or (call.connected and not call.broken_off),
             epoch=call.epoch,
             worker=call.worker,
             route=call.route,

@@ -99,7 +99,7 @@ class HttpConnection(Contact):
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what was read."""
         data, outlet = self.site.memory[:nbytes], self.outlet
-        if self._upload is not None:
+        if self._upload is not None and not self._unread.data:
             self._read_body(self._upload, data)
         elif self.exchange is None and not self._unread.data and outlet.course is _OPEN and not outlet.clogged:
             try:
@@ -236,11 +236,11 @@ class HttpConnection(Contact):
         else:
             self._advance()
 
-    def fail(self, status: int, fact: str) -> None:
-        """Answer in the application's place, then close."""
+    def fail(self, status: int, fact: str, *, bodiless: bool = False) -> None:
+        """Answer in the application's place, `bodiless` where only the head was asked for, then close."""
         lines, body = error_response(status, fact)
         self.exchange, self._held = None, False
-        self.outlet.send([lines + self.site.tail + body], len(body))
+        self.outlet.send([lines + self.site.tail + (b"" if bodiless else body)], len(body))
         self._linger()
 
     def cut(self, *, reset: bool) -> None:
@@ -283,7 +283,7 @@ class HttpConnection(Contact):
         return False
 
     def _advance(self) -> None:
-        if self._advancing:
+        if self._advancing or self.outlet.course is Course.CLOSED:
             return
         self._advancing = True
         try:
@@ -301,15 +301,17 @@ class HttpConnection(Contact):
         """Nothing more will come: whatever cannot be completed any more ends here."""
         if self.exchange is None and not self._held and not self._resting:
             self.outlet.close()
-        elif self._upload is not None:
+        elif self._upload is not None and not self._unread.data:
             self._refuse(BadMessage(400, "the request body ends before its announced end"))
 
     def _step(self) -> bool:
         """Go one message further; whether it is worth trying again."""
-        if self._upload is not None and self._unread.data:
-            self._unread.drop(self._feed(self._upload, bytes(self._unread.data)))
-            return self._upload is None
-        if self._upload is not None or self.exchange is not None:
+        upload = self._upload
+        if upload is not None and self._unread.data and not upload.rests:
+            self._unread.drop(self._feed(upload, upload.next_of(self._unread.data)))
+            upload.spend(self._advance)
+            return True
+        if upload is not None or self.exchange is not None:
             return False
         if self.outlet.course is not _OPEN:
             return self._come_to_rest()
@@ -359,8 +361,7 @@ class HttpConnection(Contact):
 
     def _regulate(self) -> None:
         """Read, or stop reading, according to what there is room for."""
-        incoming = None if self._upload is None else self._upload.incoming
-        full = self._unread.room <= 0 or (incoming is not None and incoming.full) or self._resting
+        full = self._unread.room <= 0 or (self._upload is not None and self._upload.full) or self._resting
         if (full or not self._reading) and not self.outlet.client_shut and not self.outlet.closing:
             self._reading = not full  # a loop may read after `connection_made` what was paused before
             (self._transport.pause_reading if full else self._transport.resume_reading)()
@@ -379,10 +380,10 @@ class HttpConnection(Contact):
             exchange.abort()
         else:
             if exchange is not None:
-                exchange.lose(error.status)
+                exchange.lose(error)
             elif self.site.making is not None:
                 self.site.making.refused(self.client, error)
-            self.fail(error.status, error.fact)
+            self.fail(error.status, error.fact, bodiless=exchange is not None and exchange.head.method == "HEAD")
 
     def _close_after_last(self) -> None:
         if self.outlet.course is Course.ASKED and self._upload is None and not self._unread.data:

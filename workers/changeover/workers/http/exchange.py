@@ -5,12 +5,11 @@ Content-Length even when the application gave none. Nothing is held back longer 
 """
 
 import enum
-from typing import Protocol
+from http import HTTPStatus
 
 from changeover.workers.channel.addresses import worded
-from changeover.workers.channel.outlet import Outlet
 from changeover.workers.channel.waiters import Waiters
-from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.faults import BadMessage, BadResponse
 from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
@@ -22,9 +21,9 @@ from changeover.workers.http.response import (
     encode_trailers,
     framing_lines,
 )
-from changeover.workers.http.site import Site
+from changeover.workers.http.wire import Wire
 from changeover.workers.serving.arrival import arrived
-from changeover.workers.serving.exchange import RawHeaders, sized
+from changeover.workers.serving.exchange import RawHeaders, Undone, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 from changeover.workers.serving.message import Request
 
@@ -42,39 +41,15 @@ class Stage(enum.Enum):
     SENT = enum.auto()
     """Its head has left."""
     OVER = enum.auto()
-    """It is complete, or broken off."""
+    """It is complete."""
     LOST = enum.auto()
     """The client went away before it was complete."""
+    BROKEN = enum.auto()
+    """It could not be completed."""
 
 
-_FRESH, _STARTED, _SENT, _OVER, _LOST = Stage
+_FRESH, _STARTED, _SENT, _OVER, _LOST, _BROKEN = Stage
 _NOTHING, _LENGTH, _CHUNKED, _CLOSE = Framing  # members by their own names: looking them up costs at every request
-
-
-class Wire(Protocol):
-    """What an exchange needs of its connection."""
-
-    site: Site
-    outlet: Outlet
-    client: tuple[str, int] | None
-    server: tuple[str, int | None] | None
-    scheme: str
-    outcome: HandshakeOutcome | None
-
-    def persists(self, head: Head, *, wanted: bool) -> bool:
-        """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
-
-    def answer(self, head: bytes, body: bytes) -> bool:
-        """Give a whole answer to what had no body, unless something is to be said of the connection; whether it did."""
-
-    def finished(self) -> None:
-        """The answer is complete."""
-
-    def fail(self, status: int, fact: str) -> None:
-        """Answer in the application's place, then close."""
-
-    def cut(self, *, reset: bool) -> None:
-        """Close in the middle of an answer; `reset` when the client could not tell otherwise."""
 
 
 class WireExchange:
@@ -104,12 +79,15 @@ class WireExchange:
         "_response",
         "_size",
         "_stage",
+        "_undone",
         "corked",
         "head",
         "incoming",
         "made",
         "wire",
     )
+
+    _undone: Undone  # only what was broken off has it
 
     def __init__(self, wire: Wire, head: Head, incoming: Incoming | None, held: bytes = b"") -> None:
         self.wire = wire
@@ -171,7 +149,7 @@ class WireExchange:
 
     async def wait_disconnected(self) -> None:
         """Return once the client is gone, or the answer is complete."""
-        if self._departed or self._stage is _OVER:
+        if self._departed or self._stage is _OVER or self._stage is _BROKEN:
             return
         if self._departure is None:
             self._departure = Waiters()
@@ -318,17 +296,21 @@ class WireExchange:
         self._conclude(_OVER)
         self.wire.finished()
 
-    def abort(self) -> None:
-        """Break the answer off so that the client can tell: with a 500 where its head has not left yet."""
-        if self._stage is _LOST or self._stage is _OVER:
-            return
-        if self._stage is _STARTED:
-            self._conclude(_OVER)
-            self.wire.fail(500, "Internal Server Error")
-            return
-        reset = self._stage is _SENT and self._framing is _CLOSE
-        self._conclude(_OVER)
-        self.wire.cut(reset=reset)
+    def abort(self, status: int = 500) -> Undone | None:
+        """Break the answer off so that the client can tell: with a short one where its head has not left yet."""
+        stage = self._stage
+        if stage is _BROKEN:
+            return self._undone
+        if stage is _LOST or stage is _OVER:
+            return None
+        begun = 0 if stage is _FRESH else self._response.status
+        self._undone = Undone(begun, status if stage is _STARTED else 0)
+        self._conclude(_BROKEN)
+        if stage is _STARTED:
+            self.wire.fail(status, HTTPStatus(status).phrase, bodiless=self.head.method == "HEAD")
+        else:
+            self.wire.cut(reset=stage is _SENT and self._framing is _CLOSE)
+        return self._undone
 
     def uncork(self) -> None:
         """Send what was held back; called at the end of the loop's turn."""
@@ -346,9 +328,9 @@ class WireExchange:
         if self._departure is not None:
             self._departure.wake()
 
-    def lose(self, status: int = 0) -> None:
-        """The connection is gone; or, with a status, answers in the application's place."""
-        if self._stage is not _OVER:
+    def lose(self, error: BadMessage | None = None) -> None:
+        """The connection is gone; or answers in the application's place, with that error."""
+        if self._stage is not _OVER and self._stage is not _BROKEN:
             self._conclude(_LOST)
         self.depart()
 

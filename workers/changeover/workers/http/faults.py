@@ -3,6 +3,11 @@
 from changeover.workers.errors import ChangeoverError
 
 
+def worded(fact: str) -> bytes:
+    """The body of a short answer of the server's own."""
+    return f"{fact}\n".encode("latin-1", "replace")
+
+
 class BadMessage(ChangeoverError):
     """The client sent something that cannot be served; it is told why, then the connection is closed.
 
@@ -15,6 +20,11 @@ class BadMessage(ChangeoverError):
         self.status = status
         self.fact = fact
         super().__init__(f"{status}: {fact}")
+
+    @property
+    def body(self) -> bytes:
+        """What the client is sent."""
+        return worded(self.fact)
 
 
 class PriorKnowledge(BadMessage):

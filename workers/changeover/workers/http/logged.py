@@ -1,13 +1,16 @@
 """Exchanges that tell of themselves once they are over."""
 
 from functools import partial
+from http import HTTPStatus
 
 from changeover.workers.http.entry import AccessSink, Entry
-from changeover.workers.http.exchange import Stage, Wire, WireExchange
+from changeover.workers.http.exchange import Stage, WireExchange
+from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.upgrade import MakeWebSocket, Switching, WireUpgrade
-from changeover.workers.serving.exchange import RawHeaders
+from changeover.workers.http.wire import Wire
+from changeover.workers.serving.exchange import RawHeaders, Undone
 from changeover.workers.serving.session import Session
 from changeover.workers.websocket.logged import LoggedWebSocket
 
@@ -53,20 +56,24 @@ class _Telling(WireExchange):
         super().end_with(trailers)
         self._entry.tell(complete=self.stage is Stage.OVER)
 
-    def abort(self) -> None:
+    def abort(self, status: int = 500) -> Undone | None:
         """See `WireExchange`."""
-        unsent = self.stage is Stage.STARTED
-        if unsent:
-            self._entry.status, self._entry.size = 500, 0
-        super().abort()
-        self._entry.tell(complete=unsent)
+        undone = super().abort(status)
+        if undone is not None and undone.instead:
+            self._answered_instead(BadMessage(undone.instead, HTTPStatus(undone.instead).phrase))
+        self._entry.tell(complete=undone is not None and undone.instead > 0)
+        return undone
 
-    def lose(self, status: int = 0) -> None:
+    def lose(self, error: BadMessage | None = None) -> None:
         """See `WireExchange`."""
-        super().lose(status)
-        if status:
-            self._entry.status = status
-        self._entry.tell(complete=bool(status))
+        super().lose(error)
+        if error is not None:
+            self._answered_instead(error)
+        self._entry.tell(complete=error is not None)
+
+    def _answered_instead(self, error: BadMessage) -> None:
+        self._entry.status = error.status
+        self._entry.size = 0 if self.head.method == "HEAD" else len(error.body)
 
 
 class LoggedExchange(_Telling):

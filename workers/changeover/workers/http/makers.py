@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from changeover.workers.http.exchange import Wire, WireExchange
+from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.logged import LoggedExchange, LoggedUpgrade
 from changeover.workers.http.site import Site
 from changeover.workers.http.upgrade import Switching, WireUpgrade
+from changeover.workers.http.wire import Wire
 from changeover.workers.serving.handshake import Peer
 
 MakeExchange = Callable[[Wire, Head, Incoming | None, bytes], WireExchange]

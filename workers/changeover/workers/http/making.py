@@ -59,7 +59,8 @@ class Making:
         """A connection has answered what is no request; `complete` when it said so in a response."""
         if self._access is not None:
             client = peer[0] if peer else ""
-            told = Access(time.time(), client, "", "", "", error.status, 0, 0.0, complete, UNKNOWN, self._worker)
+            size = len(error.body) if complete else 0
+            told = Access(time.time(), client, "", "", "", error.status, size, 0.0, complete, UNKNOWN, self._worker)
             self._access.put(told)
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.faults import BadResponse, worded
 from changeover.workers.http.fields import UNTRAILED, tokens
 from changeover.workers.serving.exchange import BODILESS, RawHeaders
 from changeover.workers.serving.message import LONGEST_KNOWN
@@ -212,6 +212,6 @@ def connection_lines(version: str, *, persistent: bool) -> bytes:
 
 def error_response(status: int, fact: str) -> tuple[bytes, bytes]:
     """A short answer of the server's own, after which the connection is closed: lines of its head, and its body."""
-    body = f"{fact}\n".encode("latin-1", "replace")
+    body = worded(fact)
     line = STATUS_LINES[status] + WANTED.get(status, b"")
     return line + b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body), body

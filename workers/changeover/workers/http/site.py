@@ -39,7 +39,7 @@ class Corked(Protocol):
     def uncork(self) -> None:
         """Send them."""
 
-    def abort(self) -> None:
+    def abort(self) -> object:
         """Break the answer off."""
 
 

@@ -1,6 +1,9 @@
 """The request body under way: from the connection's unread bytes into what the application takes."""
 
+from collections.abc import Callable
+
 from changeover.workers.channel.outlet import MAX_DISCARD
+from changeover.workers.channel.stint import Stint
 from changeover.workers.http.body import Body, LengthBody, least_to_come
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.incoming import HIGH_WATER, MOST_PARTS, Incoming
@@ -22,7 +25,7 @@ class Upload:
         received: Bytes of the connection that it has taken.
     """
 
-    __slots__ = ("_body", "_dropped", "_expectation", "_step", "incoming", "received")
+    __slots__ = ("_body", "_dropped", "_expectation", "_step", "_stint", "incoming", "received")
 
     def __init__(self, body: Body, incoming: Incoming, expectation: Expectation) -> None:
         self.incoming: Incoming | None = incoming
@@ -31,6 +34,7 @@ class Upload:
         self._expectation = expectation
         self._dropped = 0
         self._step = HIGH_WATER if isinstance(body, LengthBody) else STEP
+        self._stint = None if isinstance(body, LengthBody) else Stint(MOST_PARTS)
 
     @property
     def complete(self) -> bool:
@@ -46,6 +50,25 @@ class Upload:
     def is_worth_reading(self) -> bool:
         """Whether dropping the rest is cheaper than a new connection."""
         return least_to_come(self._body) <= MAX_DISCARD
+
+    @property
+    def rests(self) -> bool:
+        """Whether others have their turn before it goes on with what came together with the head."""
+        return self._stint is not None and self._stint.rests
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is to be read now."""
+        return self.rests or (self.incoming is not None and self.incoming.full)
+
+    def next_of(self, data: bytearray) -> bytes:
+        """What is fed next of what came together with the head: as much as would be read at a time."""
+        return bytes(data if self._stint is None else data[:STEP])
+
+    def spend(self, go_on: Callable[[], None]) -> None:
+        """Count what was fed last; `go_on` is called after a rest, where there has to be one."""
+        if self._stint is not None:
+            self._stint.spend(self._body.parts, go_on)
 
     def room(self, beyond: int) -> int:
         """How many bytes may be read: no more than may wait for the application, and `beyond` of what follows."""

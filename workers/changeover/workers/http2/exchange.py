@@ -5,8 +5,8 @@ and ended by then goes with a Content-Length even when the application gave none
 """
 
 import asyncio
-import enum
 from functools import partial
+from http import HTTPStatus
 
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import MAX_DISCARD
@@ -21,25 +21,12 @@ from changeover.workers.http2.intake import Intake
 from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
 from changeover.workers.http2.response import ResponseHead, encode_head
+from changeover.workers.http2.stage import Stage
 from changeover.workers.serving.arrival import Made, arrived
-from changeover.workers.serving.exchange import BODILESS, RawHeaders, sized
+from changeover.workers.serving.exchange import BODILESS, RawHeaders, Undone, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
 INTERNAL_ERROR, CANCEL = 0x2, 0x8
-
-
-class Stage(enum.Enum):
-    """How far an answer has come."""
-
-    FRESH = enum.auto()
-    STARTED = enum.auto()
-    """Its head waits for its turn."""
-    SENT = enum.auto()
-    """Its head has left."""
-    OVER = enum.auto()
-    """It is complete, or broken off; its end may wait for its turn."""
-    LOST = enum.auto()
-    """The client gave it up before it was complete."""
 
 
 class StreamExchange(Made):
@@ -68,7 +55,7 @@ class StreamExchange(Made):
 
     __slots__ = (
         "__weakref__", "_departed", "_departure", "_dropped", "_head", "_incoming", "_left", "_limit", "_line", "_sent",
-        "_size", "_stage", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
+        "_size", "_stage", "_undone", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
         "received", "request", "response", "trailers", "unasked", "watch",
     )  # fmt: skip
 
@@ -91,6 +78,7 @@ class StreamExchange(Made):
         self._head = head
         self._limit = limit
         self._stage = Stage.FRESH
+        self._undone: Undone | None = None
         self._sent = self._size = self._left = self._dropped = 0
         self._writers = Waiters()
         self._departed = False
@@ -212,17 +200,20 @@ class StreamExchange(Made):
             self.trailers = tuple((name.lower(), value) for name, value in trailers)
         self.end()
 
-    def abort(self) -> None:
-        """Break the answer off so that the client can tell: with a 500 where its head has not left yet."""
+    def abort(self, status: int = 500) -> Undone | None:
+        """Break the answer off so that the client can tell: with a short one where its head has not left yet."""
         if self._stage is Stage.LOST:
             self._line.released(self)
         elif self._stage is Stage.STARTED:
+            self._undone = Undone(self._begun, status)
             self._stage = Stage.FRESH
             self.outflow.clear()
-            self.fail(BadMessage(500, "Internal Server Error"))
+            self.fail(BadMessage(status, HTTPStatus(status).phrase))
         elif self._stage is not Stage.OVER:
+            self._undone = Undone(self._begun, 0)
             self._conclude(Stage.OVER)
             self._line.reset(self, INTERNAL_ERROR)
+        return self._undone
 
     # What the connection calls.
 
@@ -303,7 +294,7 @@ class StreamExchange(Made):
             return
         self.held = False
         self.depart()
-        body = f"{error.fact}\n".encode("latin-1", "replace")
+        body = error.body
         self.response = encode_head(error.status, ((b"content-type", b"text/plain"),))
         self._size = len(body)
         if not self._is_bodiless:
@@ -351,8 +342,11 @@ class StreamExchange(Made):
 
     @property
     def _is_bodiless(self) -> bool:
-        status = 0 if self.response is None else self.response.status
-        return self._head.method == "HEAD" or status in BODILESS
+        return self._head.method == "HEAD" or self._begun in BODILESS
+
+    @property
+    def _begun(self) -> int:
+        return 0 if self.response is None else self.response.status
 
     def _is_open(self) -> bool:
         if self._stage in (Stage.STARTED, Stage.SENT):

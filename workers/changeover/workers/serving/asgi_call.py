@@ -228,24 +228,27 @@ class AsgiCall(msgspec.Struct, eq=False):
     async def _fail(self, error: BaseException) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(await failure.shown(error, self._exchange.request, self._call, self._outbound))
+            try:
+                response = await failure.shown(error, self._exchange.request, self._call, self._outbound)
+            except BaseException:  # the server ends the request meanwhile
+                self._reply(failure.ended())
+                raise
+            self._reply(response)
             return
         failure.report(error, self._exchange.request, self._call)
-        if phase is not _DONE:
-            self._abort()
+        self._abort()
 
     def _cancelled(self) -> None:
         phase, self._phase = self._phase, _DONE
         if phase is _OPEN:
-            self._reply(Response.problem(503, "Ended by the server"))
+            self._reply(failure.ended())
         elif phase is _STARTED and may_end(self._fields, self._tail):
             self._exchange.end()
         elif phase is not _DONE:
-            self._abort()
+            self._abort(503)
 
-    def _abort(self) -> None:
-        self._call.break_off()
-        self._exchange.abort()
+    def _abort(self, status: int = 500) -> None:
+        self._call.break_off(status)
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)

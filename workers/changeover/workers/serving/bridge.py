@@ -147,8 +147,8 @@ class Feed(Made):
             self.opened.result().trailers.raw.extend(trailers)
         self.end()
 
-    def abort(self) -> None:
-        """The body cannot be completed."""
+    def abort(self, status: int = 500) -> None:
+        """The body cannot be completed; whoever reads it breaks the response off."""
         self.fail(ResponseDropped("the application broke its response off"))
 
     def fail(self, error: BaseException) -> None:
@@ -214,7 +214,7 @@ class _Bridged:
         self._feed.opened.cancel()
         self._feed.abort()
 
-    def _abort(self) -> None:
+    def _abort(self, status: int = 500) -> None:
         """What becomes of the response is up to whoever holds it in their hands."""
         self._feed.abort()
 

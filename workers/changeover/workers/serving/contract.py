@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from changeover.workers.errors import ChangeoverError
-from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.exchange import Exchange, Undone
 from changeover.workers.serving.handshake import NO_HANDSHAKE, HandshakeOutcome
 from changeover.workers.serving.lease import Lease
 from changeover.workers.serving.message import Body, BodyInvalid, BodyTooLarge, Headers, Request, Response
@@ -76,7 +76,7 @@ class CallContext(msgspec.Struct, eq=False):
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
     tails: list[Tail] = msgspec.field(default_factory=list)
     listeners: list[Callable[[], None]] | None = None
-    _broken_off: bool = False
+    _undone: Undone | None = None
     _deadline: float | None = None
     _observer: Observer | None = None
     _work: list[asyncio.Future[Any]] | None = None
@@ -95,11 +95,27 @@ class CallContext(msgspec.Struct, eq=False):
     @property
     def broken_off(self) -> bool:
         """Whether an error or the server broke the response off, with a client that was still there."""
-        return self._broken_off
+        return self._undone is not None
 
-    def break_off(self) -> None:
-        """The response is about to be broken off: whoever tells of its end can say so."""
-        self._broken_off = self.connected
+    @property
+    def answered_instead(self) -> int:
+        """The status that the client got in place of the response, of which nothing had left; 0 where it got none."""
+        return 0 if self._undone is None else self._undone.instead
+
+    def break_off(self, status: int = 500) -> None:
+        """Break the response off, unless it is complete: with an answer of that status where nothing of it has left.
+
+        Raises:
+            AssertionError: There is no exchange; a bug.
+        """
+        if self.exchange is None:
+            raise AssertionError("bug: a response without an exchange is broken off")
+        connected = self.connected
+        undone = self.exchange.abort(status)
+        if undone is not None and self._undone is None and (connected or undone.instead):
+            self._undone = undone
+            if undone.instead:
+                self.lease.units.counters.replaced(undone.begun, undone.instead)
 
     async def client_left(self) -> None:
         """Return once the client is gone, or its response has ended; never, when there is no client."""

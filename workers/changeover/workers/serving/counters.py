@@ -104,7 +104,7 @@ class PipelineCounters:
         observer: Hears of what happens in it.
     """
 
-    __slots__ = ("_handlers", "_names", "_routes", "ends", "observer", "responses")
+    __slots__ = ("_handlers", "_names", "_routes", "_told", "ends", "observer", "responses")
 
     def __init__(self, names: Names | None = None, observer: Observer = NOBODY) -> None:
         self.observer = observer
@@ -112,6 +112,7 @@ class PipelineCounters:
         self._routes: dict[str, RouteCounter] = {}
         self._handlers: dict[str, HandlerCounter] = {}
         self.responses = [0] * CLASSES
+        self._told = [0] * CLASSES
         self.ends: Counter[str] = Counter()
 
     def route(self, title: str) -> RouteCounter:
@@ -127,8 +128,15 @@ class PipelineCounters:
         """Requests that were led here."""
         return sum(route.hits for route in self._routes.values())
 
+    def replaced(self, begun: int, instead: int) -> None:
+        """A response that was counted as begun was replaced by another; a number that was told does not get smaller."""
+        if self.responses[begun // 100] > self._told[begun // 100]:
+            self.responses[begun // 100] -= 1
+        self.responses[instead // 100] += 1
+
     def counts(self) -> PipelineCounts:
         """What they are now."""
+        self._told = list(self.responses)
         return PipelineCounts(
             {title: route.hits for title, route in self._routes.items()},
             {f"{hundreds}xx": count for hundreds, count in enumerate(self.responses) if count},

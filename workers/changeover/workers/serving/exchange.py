@@ -7,6 +7,8 @@ package drives it. Nothing in serving knows about sockets, nothing in http about
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from changeover.workers.serving.arrival import Origin, RequestHead
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.message import Request
@@ -18,6 +20,18 @@ BODILESS = frozenset({204, 304})
 
 class Disconnected(ConnectionError):
     """The client went away before the exchange was complete."""
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """What became of a response that could not be completed.
+
+    Attributes:
+        begun: Its status; 0 where it had none.
+        instead: Status of the short answer that the client got where nothing of it had left; 0 where it was cut off.
+    """
+
+    begun: int
+    instead: int
 
 
 class Exchange(Protocol):
@@ -109,8 +123,15 @@ class Exchange(Protocol):
             ValueError: A field cannot stand there; the response is broken off.
         """
 
-    def abort(self) -> None:
-        """The response cannot be completed: close so that the client can tell. After the end it does nothing."""
+    def abort(self, status: int = 500) -> Undone | None:
+        """The response cannot be completed: close so that the client can tell. After the end it does nothing.
+
+        Args:
+            status: Of the short answer that the client gets where nothing of the response has left.
+
+        Returns:
+            What became of it, also when it is asked again; None where it was complete, or its client had left.
+        """
 
 
 def sized(method: str, status: int, fields: RawHeaders, body: bytes) -> RawHeaders:

@@ -49,6 +49,11 @@ def answer_to(error: BaseException, request: Request, call: CallContext) -> Resp
     return Response.problem(500, "Internal server error")
 
 
+def ended() -> Response:
+    """The response to a request that the server ends."""
+    return Response.problem(503, "Ended by the server")
+
+
 async def shown(
     error: BaseException,
     request: Request,
@@ -60,7 +65,9 @@ async def shown(
     if outbound is not None:
         try:
             await outbound(request, response, call)
-        except Exception as raised:  # noqa: BLE001 - the client gets the first error, the log both
+        except BaseException as raised:  # the client gets the first error, the log both
+            if is_ending(raised):
+                raise
             report(raised, request, call)
     return response
 

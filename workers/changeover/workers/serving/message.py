@@ -26,6 +26,9 @@ KNOWN_NAMES = 1024
 LONGEST_KNOWN = 128
 """Characters of the longest of them: clients may make names up, and handlers repeat them."""
 
+TO_GIVE = 'give Headers([(b"name", b"value")]), or set response.headers["name"] = "value"'
+"""What to do where header fields were given in another form."""
+
 
 class Headers(MutableMapping[str, str]):
     """Header fields in order; names compare without case, repeated fields are kept apart in `raw`.
@@ -112,6 +115,17 @@ def _learn(name: str) -> bytes:
             _keys.clear()
         _keys[name] = key
     return key
+
+
+def given_headers(given: object) -> Headers:
+    """The same, where they are header fields.
+
+    Raises:
+        TypeError: They are none; it says what to give.
+    """
+    if isinstance(given, Headers):
+        return given
+    raise TypeError(f"headers are given as a {type(given).__name__}; {TO_GIVE}")
 
 
 class BodyTooLarge(ChangeoverError):
@@ -316,7 +330,7 @@ class Response:
     def __init__(self, body: Body = b"", status: int = 200, headers: Headers | None = None) -> None:
         self.body = body
         self.status = status
-        self.headers = Headers() if headers is None else headers
+        self.headers = Headers() if headers is None else headers if type(headers) is Headers else given_headers(headers)
 
     @property
     def trailers(self) -> Headers:

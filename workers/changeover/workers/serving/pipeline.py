@@ -325,7 +325,7 @@ async def _finish(call: CallContext) -> None:
 def _end(reply: Reply) -> None:
     """The server ends the request: say so while it can still be said."""
     if reply.progress is Progress.OPEN:
-        reply.send_problem(Response.problem(503, "Ended by the server"))
+        reply.send_problem(failure.ended())
     reply.end_early()
 
 

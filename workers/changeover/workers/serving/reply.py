@@ -13,6 +13,7 @@ from changeover.workers.serving.contract import CallContext, Response
 from changeover.workers.serving.event_stream import AT_REST, following, may_end
 from changeover.workers.serving.exchange import Disconnected, Exchange, RawHeaders
 from changeover.workers.serving.lease import Lease, LeaseKind
+from changeover.workers.serving.message import TO_GIVE, given_headers
 
 
 class Progress(enum.Enum):
@@ -70,20 +71,25 @@ class Reply(msgspec.Struct, eq=False):
         """Somebody else answers over the exchange: nothing is sent from here."""
         self.progress = Progress.DONE
 
-    def abandon(self) -> None:
-        """Break the response off so that the client can tell; does nothing when it is complete."""
+    def abandon(self, status: int = 500) -> None:
+        """Break the response off so that the client can tell; does nothing when it is complete.
+
+        Args:
+            status: Of the answer that the client gets where nothing of the response has left.
+        """
         if self.progress is not Progress.DONE:
             self.progress = Progress.DONE
             if self.call is not None:
-                self.call.break_off()
-            self.exchange.abort()
+                self.call.break_off(status)
+            else:
+                self.exchange.abort(status)
 
     def end_early(self) -> None:
         """The server ends the response: with what was sent of it, where its client takes that for whole events."""
         if self.progress is Progress.STARTED and may_end(self._fields, self._tail):
             self._end()
         else:
-            self.abandon()
+            self.abandon(503)
 
     def _started(self, status: int) -> None:
         self.progress = Progress.STARTED
@@ -91,13 +97,13 @@ class Reply(msgspec.Struct, eq=False):
             self.call.lease.units.counters.responses[status // 100] += 1
 
     def _end(self) -> None:
-        self.progress = Progress.DONE
         self.exchange.end()
+        self.progress = Progress.DONE
         self._become(LeaseKind.TASK)
 
     def _end_with(self, trailers: RawHeaders) -> None:
-        self.progress = Progress.DONE
         self.exchange.end_with(trailers)
+        self.progress = Progress.DONE
         self._become(LeaseKind.TASK)
 
     def _become(self, kind: LeaseKind) -> None:
@@ -125,8 +131,7 @@ class Reply(msgspec.Struct, eq=False):
         the last.
         """
         try:
-            self._fields = [*response.headers.raw, *self.stamp]
-            self.exchange.start(response.status, self._fields)
+            self._begin(response)
             self._started(response.status)
             await self._send_each(body)
             if self.exchange.connected:
@@ -136,8 +141,18 @@ class Reply(msgspec.Struct, eq=False):
         except BaseException as error:
             if failure.is_ending(error):
                 raise
-            return error
+            if self.progress is Progress.OPEN or self.call is None:
+                return error
+            failure.report(error, self.exchange.request, self.call)
+            self.abandon()  # in this turn of the loop: at its end the head leaves
         return None
+
+    def _begin(self, response: Response) -> None:
+        try:
+            self._fields = [*response.headers.raw, *self.stamp]
+            self.exchange.start(response.status, self._fields)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _misgiven(response.headers) or error from None
 
     async def _send_each(self, body: AsyncIterable[bytes]) -> None:
         try:
@@ -164,11 +179,27 @@ def send_whole(exchange: Exchange, stamp: RawHeaders, response: Response, body: 
         body: Its body.
         lease: Counts the response, and is TASK from then on; None when nothing is leased.
     """
-    status, fields = response.status, response.headers.raw
-    exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    try:
+        status, fields = response.status, response.headers.raw
+        exchange.answer(status, [*fields, *stamp] if stamp else fields, body)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _misgiven(response.headers) or error from None
     if lease is not None:
         lease.units.counters.responses[status // 100] += 1
         lease.kind = _TASK
+
+
+def _misgiven(headers: object) -> TypeError | None:
+    """What is wrong with fields that could not be sent, for who gave them; None where it is something else."""
+    try:
+        raw: Any = given_headers(headers).raw
+    except TypeError as error:
+        return error
+    for field in raw:
+        if not isinstance(field, tuple) or [type(part) for part in field] != [bytes, bytes]:
+            name = field[0] if isinstance(field, tuple) and field else field
+            return TypeError(f"headers are given with {name!r:.80}, which is no pair of bytes; {TO_GIVE}")
+    return None
 
 
 def _pieces(body: object) -> AsyncIterable[bytes]:

@@ -185,7 +185,7 @@ class Upgrading:
         if session is not None:
             session.close(CloseCode.RESTART, RESTART)
         elif self._reply.progress is Progress.OPEN:
-            self._reply.send_problem(Response.problem(503, "Ended by the server"))
+            self._reply.send_problem(failure.ended())
         self._reply.abandon()
         for speaking in self._speaking:
             speaking.cancel()

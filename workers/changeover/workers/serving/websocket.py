@@ -10,7 +10,7 @@ from typing import Any
 
 from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.contract import CallContext
-from changeover.workers.serving.message import Headers, Request, Response
+from changeover.workers.serving.message import Headers, Request, Response, given_headers
 from changeover.workers.serving.session import CloseCode, Session, Upgrade, WebSocketClosed, WebSocketMessage
 
 
@@ -81,7 +81,7 @@ class WebSocket:
         if subprotocol is not None and subprotocol not in self.subprotocols:
             offered = ", ".join(self.subprotocols) or "none"
             raise WebSocketMisused(f"subprotocol {subprotocol!r} is accepted and the client offers {offered}")
-        fields = Headers([] if headers is None else list(headers.raw))
+        fields = Headers([] if headers is None else list(given_headers(headers).raw))
         if subprotocol is not None:
             fields["sec-websocket-protocol"] = subprotocol
         self._settle(Response(b"", 101, fields))
