@@ -218,6 +218,11 @@ class WireExchange:
             self._flush(b"")
         return self._wire.outlet.clogged
 
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was written that the client has not acknowledged."""
+        return self._size + self._wire.outlet.unacknowledged
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         if self._size >= HELD_BACK and self._pending:

@@ -88,6 +88,10 @@ class Exchange(Protocol):
     def backed_up(self) -> bool:
         """Whether `drain` would wait. Sends first what is held back, where that is much."""
 
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was written that the client has yet to take, as far as that is known."""
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""
 
