@@ -125,6 +125,10 @@ class MemoryExchange(Made):
     def backed_up(self) -> bool:
         return self._unread > self._window and self.connected_
 
+    @property
+    def untaken(self) -> int:
+        return self._unread
+
     async def drain(self) -> None:
         while self._unread > self._window and self.connected_:
             self._taken.clear()

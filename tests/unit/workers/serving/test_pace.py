@@ -1,6 +1,6 @@
-"""A client stands still that has taken nothing for some seconds, however little it takes otherwise."""
+"""A client lags behind that takes less than a few KiB in a second, measured over some of them."""
 
-from changeover.workers.serving.pace import WINDOW, Pace
+from changeover.workers.serving.pace import LEAST, WINDOW, Pace
 
 
 class Clock:
@@ -11,23 +11,41 @@ class Clock:
         return self.now
 
 
-def test_who_takes_nothing_stands_still_after_some_seconds_and_from_then_on() -> None:
+def measured(pace: Pace, taken: int) -> bool:
+    assert pace.asks()
+    pace.measure(taken)
+    return pace.lags
+
+
+def test_it_is_measured_at_once_and_after_each_window_and_asked_for_once() -> None:
     clock = Clock()
-    pace = Pace(5, clock)
-    found = []
-    for seconds in (0.0, WINDOW - 0.01, 0.01, 10.0):
+    pace = Pace(clock)
+    assert [pace.asks(), pace.asks()] == [True, False]
+    pace.measure(7)
+    for seconds, expected in ((0.0, False), (WINDOW - 0.01, False), (0.01, True), (10.0, False)):
         clock.now += seconds
-        found.append(pace.stands_still(5))
-    assert found == [False, False, True, True]
+        assert pace.asks() is expected
 
 
-def test_who_takes_something_has_as_long_again() -> None:
+def test_who_takes_too_little_lags_until_it_takes_enough() -> None:
     clock = Clock()
-    pace = Pace(0, clock)
+    pace, enough = Pace(clock), int(LEAST * WINDOW)
+    assert not measured(pace, 5)
     clock.now += WINDOW
-    assert not pace.stands_still(1)
-    clock.now += WINDOW - 0.01
-    assert not pace.stands_still(1)
-    clock.now += 0.01
-    assert pace.stands_still(1)
-    assert not pace.stands_still(2)
+    assert measured(pace, 5), "it has taken nothing"
+    clock.now += WINDOW
+    assert measured(pace, 5 + enough - 1)
+    clock.now += WINDOW
+    assert not measured(pace, 5 + 2 * enough)
+
+
+def test_a_measure_that_comes_late_is_over_all_of_the_time() -> None:
+    clock = Clock()
+    pace, enough = Pace(clock), int(LEAST * WINDOW)
+    measured(pace, 0)
+    clock.now += 2 * WINDOW
+    assert measured(pace, enough)
+    pace.measure(0)
+    assert pace.lags, "what nobody asked for is not heard"
+    clock.now += WINDOW
+    assert not measured(pace, 2 * enough)

@@ -434,11 +434,14 @@ async def test_a_request_that_the_server_ends_while_an_outbound_handler_sees_an_
         looking.set()
         await asyncio.Event().wait()
 
-    def broken(*_: object) -> None:
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError
 
-    async with application(broken) as threaded:
-        target = Application("app", broken) if kind == "asgi" else threaded
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise RuntimeError
+
+    async with application(wsgi) as threaded:
+        target = Application("app", asgi) if kind == "asgi" else threaded
         served = Served(Pipeline("shop", [outbound(look)], target))
         asking = asyncio.ensure_future(served.get())
         await looking.wait()

@@ -369,7 +369,7 @@ async def test_who_takes_nothing_of_more_than_may_wait_for_it_is_cut_off_where_o
     await until(lambda: serving.app.room.held == 200_000, "a full file")
     assert serving.app.pool.is_busy, "nobody else wants the thread"
     await serving.answers_others()
-    assert "GET /slow: cut off: its client has taken nothing" in caplog.text
+    assert "GET /slow: cut off: its client took less than 4 KiB/s" in caplog.text
     assert made.made < 50
     await until(lambda: slow.aborted or slow.backed_up())
     while not slow.aborted:
@@ -378,6 +378,47 @@ async def test_who_takes_nothing_of_more_than_may_wait_for_it_is_cut_off_where_o
     assert not slow.ended, "it could take that for all"
     assert len(slow.body) >= 200_000
     assert made.body.startswith(slow.body)
+    await until(lambda: not serving.served.units.leases)
+
+
+class Acknowledging(MemoryExchange):
+    """Of what a client takes the loop hears nothing; asked for it, the kernel says that it was so much more.
+
+    Args:
+        step: Bytes that were acknowledged from one measure to the next.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(target="/slow", window=20_000)
+        self.measures = 0
+        self._step = step
+
+    @property
+    def untaken(self) -> int:
+        self.measures += 1
+        return super().untaken - self.measures * self._step
+
+
+@every_way
+@pytest.mark.parametrize(("step", "cut"), [(10_000, False), (100, True)], ids=["enough", "some bytes now and then"])
+async def test_it_is_what_a_client_acknowledges_that_counts(
+    one: Callable[..., One],
+    way: str,
+    step: int,
+    cut: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 200_000)
+    monkeypatch.setattr(pace, "WINDOW", 0.05)
+    serving, slow = one(Made(100)), Acknowledging(step)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: serving.app.room.held == 200_000, "a full file")
+    other = asyncio.create_task(serving.answers_others())
+    await until(lambda: other.done() or slow.measures >= 5, "an end, or some measures")
+    assert (other.done(), "cut off" in caplog.text) == (cut, cut)
+    slow.hang_up()
+    await other
     await until(lambda: not serving.served.units.leases)
 
 

@@ -12,6 +12,7 @@ from changeover.workers.channel.handed import HandedSocket
 from changeover.workers.channel.nearby import narrow
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
+from changeover.workers.channel.unacknowledged import unacknowledged
 from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
@@ -238,6 +239,11 @@ class Outlet:
     def _untaken(self) -> int:
         transport = self._transport
         return transport.untaken if isinstance(transport, Secured) else transport.get_write_buffer_size()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were written, and that the client has not acknowledged."""
+        return self._untaken + unacknowledged(self._transport)
 
     def sight(self) -> Sight | None:
         """What it is doing; None when it waits for others."""

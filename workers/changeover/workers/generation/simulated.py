@@ -77,6 +77,10 @@ class Exchange(Made):
     def backed_up(self) -> bool:
         return False
 
+    @property
+    def untaken(self) -> int:
+        return 0
+
     async def drain(self) -> None:
         await asyncio.sleep(0)
 

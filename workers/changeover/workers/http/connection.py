@@ -23,13 +23,14 @@ from changeover.workers.channel.outlet import Course
 from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_between
 from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
-from changeover.workers.http.exchange import Stage, WireExchange
+from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.makers import MakeExchange, exchanges, upgrades
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
+from changeover.workers.http.stage import Stage
 from changeover.workers.http.unread import Unread
 from changeover.workers.http.upgrade import MakeWebSocket
 from changeover.workers.http.upload import Upload

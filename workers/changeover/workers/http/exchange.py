@@ -4,7 +4,6 @@ What is started, written and ended in one turn of the loop leaves in one system 
 Content-Length even when the application gave none. Nothing is held back longer than that turn.
 """
 
-import enum
 from http import HTTPStatus
 
 from changeover.workers.channel.addresses import worded
@@ -21,6 +20,7 @@ from changeover.workers.http.response import (
     encode_trailers,
     framing_lines,
 )
+from changeover.workers.http.stage import Stage
 from changeover.workers.http.wire import Wire
 from changeover.workers.serving.arrival import arrived
 from changeover.workers.serving.exchange import RawHeaders, Undone, sized
@@ -30,22 +30,6 @@ from changeover.workers.serving.message import Request
 HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
 LAST_CHUNK = b"0\r\n\r\n"
-
-
-class Stage(enum.Enum):
-    """How far an answer has come."""
-
-    FRESH = enum.auto()
-    STARTED = enum.auto()
-    """Its head is held back."""
-    SENT = enum.auto()
-    """Its head has left."""
-    OVER = enum.auto()
-    """It is complete."""
-    LOST = enum.auto()
-    """The client went away before it was complete."""
-    BROKEN = enum.auto()
-    """It could not be completed."""
 
 
 _FRESH, _STARTED, _SENT, _OVER, _LOST, _BROKEN = Stage
@@ -232,6 +216,11 @@ class WireExchange:
     def backed_up(self) -> bool:
         """Whether the client has not taken enough of what was written."""
         return self.wire.outlet.clogged
+
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was written that the client has not acknowledged."""
+        return self._size + self._wire.outlet.unacknowledged
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""

@@ -4,10 +4,11 @@ from functools import partial
 from http import HTTPStatus
 
 from changeover.workers.http.entry import AccessSink, Entry
-from changeover.workers.http.exchange import Stage, WireExchange
+from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
+from changeover.workers.http.stage import Stage
 from changeover.workers.http.upgrade import MakeWebSocket, Switching, WireUpgrade
 from changeover.workers.http.wire import Wire
 from changeover.workers.serving.exchange import RawHeaders, Undone

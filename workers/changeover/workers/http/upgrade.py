@@ -7,10 +7,11 @@ from typing import Protocol
 from websockets.server import ServerProtocol
 
 from changeover.workers.channel.connection import Connection, Owner
-from changeover.workers.http.exchange import Stage, WireExchange
+from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.head import Head
 from changeover.workers.http.response import STATUS_LINES, encode_head
+from changeover.workers.http.stage import Stage
 from changeover.workers.http.wire import Wire
 from changeover.workers.serving.exchange import RawHeaders
 from changeover.workers.serving.session import CloseCode, Session, WebSocketClosed

@@ -160,6 +160,11 @@ class StreamExchange(Made):
         """Whether the client has not taken enough of what was written."""
         return self.outflow.size >= self._line.share and self._stage in (Stage.STARTED, Stage.SENT)
 
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was written that wait for their turn, or for the client."""
+        return self.outflow.size
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written; for one that is gone, let others have a turn."""
         while self.backed_up():

@@ -113,6 +113,11 @@ class Feed(Made):
         """Never: that the reader falls behind shows where the response is sent to the client."""
         return False
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that wait for the reader, or behind it for the client."""
+        return self._ahead + self._outer.untaken
+
     async def drain(self) -> None:
         """Wait until the reader has caught up."""
         while self._ahead > _AHEAD and self.connected:

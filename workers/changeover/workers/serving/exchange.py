@@ -107,6 +107,10 @@ class Exchange(Protocol):
     def backed_up(self) -> bool:
         """Whether `drain` would wait for the client; right behind `pressed`."""
 
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was written that the client has yet to take, as far as that is known."""
+
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written (backpressure)."""
 

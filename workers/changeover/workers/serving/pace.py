@@ -1,35 +1,52 @@
-"""Whether a client takes anything of what a thread makes for it, where the thread cannot go on without it."""
+"""Whether a client takes what a thread makes for it, where the thread cannot go on without it."""
 
 from collections.abc import Callable
 from time import monotonic
 
 WINDOW = 5.0
-"""Seconds in which it is to take something; what it takes is heard of in steps, of up to some hundred KiB."""
+"""Seconds over which it is seen how much a client takes."""
+LEAST = 4096
+"""Bytes that it takes in each of them, as it would over a telephone line; slower, it lags behind."""
+TOO_LITTLE = f"less than {LEAST // 1024} KiB/s for {WINDOW:g} s"
 LOOK = 0.1
 """Seconds between two looks at it."""
 
 
 class Pace:
-    """What one client takes, from now on.
+    """What one client takes, from the first measure on.
 
     Args:
-        taken: Bytes that it has taken by now.
         clock: Seconds that only grow.
+
+    Attributes:
+        lags: Whether it took less than `LEAST` by the last measure.
     """
 
-    __slots__ = ("_clock", "_since", "_taken")
+    __slots__ = ("_asked", "_clock", "_since", "_taken", "lags")
 
-    def __init__(self, taken: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.lags = False
+        self._asked = False
         self._clock = clock
-        self._since = clock()
-        self._taken = taken
+        self._since = 0.0
+        self._taken: int | None = None
 
-    def stands_still(self, taken: int) -> bool:
-        """Whether it has taken nothing for a `WINDOW`.
+    def asks(self) -> bool:
+        """Whether it is to be measured now; it asks once for each measure."""
+        if self._asked or (self._taken is not None and self._clock() - self._since < WINDOW):
+            return False
+        self._asked = True
+        return True
+
+    def measure(self, taken: int) -> None:
+        """Go on from what the client has by now, if that is asked.
 
         Args:
-            taken: Bytes that it has taken by now.
+            taken: Bytes that it has acknowledged.
         """
-        if taken != self._taken:
-            self._since, self._taken = self._clock(), taken
-        return self._clock() - self._since >= WINDOW
+        if not self._asked:
+            return
+        now = self._clock()
+        if self._taken is not None:
+            self.lags = taken - self._taken < LEAST * (now - self._since)
+        self._since, self._taken, self._asked = now, taken, False

@@ -28,7 +28,7 @@ from changeover.workers.serving.wsgi_input import body_at_hand, give_whole, is_t
 from changeover.workers.serving.wsgi_run import Failed, Mail, Sign, WsgiRun
 
 _OPEN, _STARTED, _DONE = Phase.OPEN, Phase.STARTED, Phase.DONE
-_WANTED, _ASIDE, _END, _LEFT = Sign
+_WANTED, _ASIDE, _ASKS, _END, _LEFT = Sign
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
 
 
@@ -194,7 +194,7 @@ class WsgiCall:
                 await self._start(item)
             elif item is _END:
                 self._end()
-            elif item is _WANTED or item is _ASIDE:
+            elif item is _WANTED or item is _ASIDE or item is _ASKS:
                 await self._bring(item)
             elif type(item) is Failed:
                 await self._fail(item.error)
@@ -240,6 +240,12 @@ class WsgiCall:
     def _glimpsed(self, latest: Mail) -> None:
         if latest is _LEFT:
             self._thread_gone()
+        elif latest is _ASKS:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Say how much of the response the client has."""
+        self._run.measure(self._written - self._exchange.untaken)
 
     async def _bring_aside(self) -> None:
         """Send what the thread has put aside, as the client takes it."""
@@ -276,8 +282,10 @@ class WsgiCall:
         """Do what a thread cannot."""
         if wish is _WANTED:
             await self._bring_body()
-        else:
+        elif wish is _ASIDE:
             await self._bring_aside()
+        else:
+            self._measure()
 
     async def _bring_body(self) -> None:
         """Give the thread what it waits for: the next piece of the body, or why there is none."""

@@ -20,7 +20,7 @@ from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Disconnected
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.mailbox import Recipient
-from changeover.workers.serving.pace import LOOK, WINDOW, Pace
+from changeover.workers.serving.pace import LOOK, TOO_LITTLE, Pace
 from changeover.workers.serving.spool import Spool
 from changeover.workers.serving.turn import Turn
 from changeover.workers.serving.wsgi import WsgiApplication
@@ -44,6 +44,7 @@ class Sign(enum.Enum):
 
     WANTED = "more of the request's body is wanted"
     ASIDE = "what follows was put aside"
+    ASKS = "how much has the client taken?"
     END = "the response is complete"
     LEFT = "the thread has left the application"
 
@@ -62,7 +63,7 @@ class Failed:
 
 
 Mail = WsgiHead | bytes | Sign | Failed
-_WANTED, _ASIDE, _END, _LEFT = Sign
+_WANTED, _ASIDE, _ASKS, _END, _LEFT = Sign
 
 
 class WsgiRun(Turn):
@@ -91,6 +92,7 @@ class WsgiRun(Turn):
         "_head",
         "_left",
         "_over",
+        "_pace",
         "_posted",
         "_recipient",
         "_request",
@@ -125,6 +127,7 @@ class WsgiRun(Turn):
         self._posted = self._taken = 0
         self._started = self._ended = self._over = self._gone = False
         self._room: threading.Event | None = None
+        self._pace: Pace | None = None
 
     def call_off(self) -> None:
         """It will never run."""
@@ -168,6 +171,11 @@ class WsgiRun(Turn):
         self._taken = taken
         if self._room is not None:
             self._room.set()
+
+    def measure(self, taken: int) -> None:
+        """The client has acknowledged so many bytes of the body; on the loop."""
+        if self._pace is not None:
+            self._pace.measure(taken)
 
     def give_up(self) -> None:
         """Nobody takes the rest: let the application end as soon as it can be stopped; on the loop."""
@@ -357,27 +365,29 @@ class WsgiRun(Turn):
         return self._head
 
     def _wait(self, is_enough: Callable[[], bool], seconds: float | None = None) -> None:
-        """Wait until the client has taken enough, takes nothing for so long, or nobody takes the rest."""
+        """Wait until the client has taken enough, is too slow for those who wait, or nobody takes the rest."""
         if self._room is None:
             self._room = threading.Event()
-        pace = Pace(self._taken)
+        pace = self._pace = Pace()
         while not self._may_go_on(is_enough):
             self._room.clear()
             # Room is made first and told then: asked again behind the clear, none is missed.
             if not self._may_go_on(is_enough) and not self._room.wait(seconds or LOOK) and seconds is not None:
                 return
-            if pace.stands_still(self._taken) and self._application.waiting:
+            if seconds is None and pace.asks():
+                self._courier.post(self._recipient, [_ASKS])
+            if pace.lags and self._application.waiting:
                 self._cut_off()
 
     def _cut_off(self) -> None:
-        """Make no more of the response: requests wait for the thread, and the client takes nothing of what is there."""
+        """Make no more of the response: requests wait for the thread, and the client hardly takes what is there."""
         self._gone = True
         request = self._request
         log.warning(
-            "%s %s: cut off: its client has taken nothing for %g s, and other requests wait for a thread",
+            "%s %s: cut off: its client took %s, and other requests wait for a thread",
             request.method,
             request.raw_path.decode("latin-1"),
-            WINDOW,
+            TOO_LITTLE,
         )
 
     def _may_go_on(self, is_enough: Callable[[], bool]) -> bool:
