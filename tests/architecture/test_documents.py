@@ -126,7 +126,8 @@ def test_every_decision_is_short_and_in_the_list() -> None:
 
 def test_the_list_of_decisions_is_in_their_order() -> None:
     linked = re.findall(r"^\| (\d+) \| \[[^\]]+\]\((\d+)-", (DECISIONS / "README.md").read_text(), re.MULTILINE)
-    assert [number for number, _ in linked] == [page for _, page in linked] == sorted(page for _, page in linked)
+    assert [number for number, _ in linked] == [page for _, page in linked]
+    assert [number for number, _ in linked] == sorted((number for number, _ in linked), key=int)
 
 
 def test_the_index_has_every_document() -> None:
