@@ -220,7 +220,7 @@ class WireExchange:
     @property
     def untaken(self) -> int:
         """Bytes of what was written that the client has not acknowledged."""
-        return self._size + self._wire.outlet.unacknowledged
+        return self._size + self.wire.outlet.unacknowledged
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
