@@ -200,7 +200,7 @@ class WsgiRun(Turn):
     def _whole(self) -> Environ:
         """The environ of a request whose body is held."""
         environ = self._application.environs.make(self._request, self._call)
-        if body := self._request.take_held():
+        if self._request.held_body and (body := self._request.take_held()):
             give_whole(environ, io.BytesIO(body), len(body))
         else:
             environ["wsgi.input"] = io.BytesIO()

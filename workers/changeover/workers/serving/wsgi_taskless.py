@@ -122,7 +122,8 @@ def begun(
         stamp: Fields added to the response's own.
         context: Context variables of a task, should it need one.
     """
-    if exchange.request.held_body is None or gauge.counter.unready:
+    asked = exchange.made
+    if (asked is not None and asked.held_body is None) or gauge.counter.unready:
         return None
     context.run(current_lease.set, call.lease)
     made = TasklessWsgiCall(gauge, application, exchange, call, stamp, context)
