@@ -1,12 +1,14 @@
 """`retry`: again while it is not ready, within the budget, and never with half a body."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from changeover.workers.handlers.retry import Backoff
 from changeover.workers.handlers.settings import Retry
-from changeover.workers.serving.contract import CallContext, NotReady, Request, Response, Service
+from changeover.workers.serving.contract import CallContext, CallNext, NotReady, Request, Response, Service
+from changeover.workers.serving.handlers import Handler, HandlerKind
 from tests.exchange import MemoryExchange
 from tests.ready_made import serve
 
@@ -96,6 +98,36 @@ async def test_a_body_that_came_with_its_head_is_sent_again_unless_it_was_taken_
     assert attempts == [b"hello"]
     assert (await serve(holds, RETRY).ask(MemoryExchange("POST", held=b"hello"))).body == b"hello"
     assert attempts == [b"hello"] * 3
+
+
+async def measure(request: Request, call_next: CallNext, call: CallContext) -> Response:
+    request.watch_body(lambda piece: None)
+    return await call_next(request)
+
+
+WITH_ITS_HEAD, BEHIND_IT = {"held": b"hello"}, {"body": [b"hel", b"lo"]}
+
+
+@pytest.mark.parametrize("body", [WITH_ITS_HEAD, BEHIND_IT], ids=["with its head", "behind it"])
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_body_that_somebody_behind_watches_is_sent_again_as_long_as_nobody_has_read_of_it(
+    body: dict[str, Any], reads: bool
+) -> None:
+    attempts: list[bytes | None] = []
+
+    async def shy(request: Request, call: CallContext) -> Response:
+        if reads or len(attempts) == 2:
+            attempts.append(await request.receive())
+        else:
+            attempts.append(None)
+        if len(attempts) < 3:
+            raise NotReady(0)
+        return Response(attempts[-1] or b"")
+
+    watching = Handler("test:measure", HandlerKind.AROUND, measure)
+    answer = await serve(shy, RETRY, beside=(watching,)).ask(MemoryExchange("POST", **body))
+    first = b"hello" if body is WITH_ITS_HEAD else b"hel"
+    assert (answer.status, attempts) == ((503, [first]) if reads else (200, [None, None, first]))
 
 
 async def test_other_errors_are_not_tried_again() -> None:

@@ -40,8 +40,8 @@ class _Body:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._begun = request.held_body is not None
-        if not self._begun:
+        self._begun = False
+        if request.held_body != b"":
             request.watch_body(self._see)
 
     def _see(self, _: bytes) -> None:
