@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from changeover.workers.channel.phases import Phase
-from changeover.workers.http.faults import BadResponse
+from changeover.workers.http.faults import LATE, BadResponse
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.head import StreamHead
 from changeover.workers.serving.arrival import Target
-from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.exchange import Disconnected, Undone
 from changeover.workers.serving.handshake import HandshakeOutcome
 
 HEAD = StreamHead("POST", Target("/", b"/", b""), ((b"host", b"test"),), "2", None, Expectation.NONE)
@@ -118,6 +118,32 @@ async def test_after_its_client_gave_up_nothing_is_sent_and_nobody_waits() -> No
     assert not stream.connected
     assert line.told == ["released"]
     assert stream.outflow.size == 0
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["with a short one", "cut off"])
+async def test_an_answer_that_is_broken_off_is_over_and_its_client_is_there(begun: bool) -> None:
+    line = Remembering()
+    stream = StreamExchange(line, 1, HEAD, ended=False)
+    stream.start(200, [])
+    stream.write(b"secret")
+    if begun:
+        stream.opening(())
+    undone = stream.abort(503)
+    assert undone == Undone(200, 0 if begun else 503)
+    await asyncio.wait_for(stream.wait_disconnected(), 1)
+    assert stream.connected
+    with pytest.raises(BadResponse):
+        stream.write(b"more")
+    with pytest.raises(BadResponse):
+        stream.end()
+    assert stream.abort() is undone, "it says the same again"
+    assert stream.feed(b"nobody reads it", 15)
+    assert line.told[-1] == 15
+    left = stream.outflow.size
+    stream.fail(LATE)
+    assert stream.outflow.size == left == (0 if begun else len(b"Service Unavailable\n")), "it is let be"
+    assert not stream.lose(), "no application has yet to notice"
+    assert not stream.connected
 
 
 async def test_order_is_kept() -> None:

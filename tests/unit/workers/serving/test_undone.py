@@ -10,6 +10,7 @@ from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
 from changeover.workers.serving.counters import PipelineCounters
+from changeover.workers.serving.handlers import Handler, HandlerKind
 from tests.kept import Kept
 from tests.over_wires import asked
 from tests.ready_made import serve
@@ -84,6 +85,25 @@ async def test_all_who_tell_of_it_say_what_the_client_got(
     assert "cut" not in line
     assert "left" not in line
     assert served.units.counters.counts().responses == {"5xx": 1}
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("way", [way for way, (_, status) in WAYS.items() if status == 500])
+async def test_a_client_that_gets_the_short_one_is_there_all_the_time_and_the_fault_is_an_error_of_the_application(
+    way: str, http2: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[bool, bool, int]] = []
+
+    def listen(request: Request, call: CallContext) -> None:
+        call.when_answered(lambda: told.append((call.connected, call.broken_off, call.answered_instead)))
+
+    target, _ = WAYS[way]
+    with caplog.at_level(logging.INFO, "changeover.request"):
+        await asked(serve(target, beside=(Handler("test:listen", HandlerKind.INBOUND, listen),)), http2=http2)
+    assert told == [(True, True, 500)]
+    [fault] = [record for record in caplog.records if record.name == "changeover.request"]
+    assert fault.levelno == logging.ERROR
+    assert "left" not in fault.getMessage()
 
 
 async def test_who_only_asks_for_a_head_gets_no_body_of_the_short_one() -> None:

@@ -4,11 +4,9 @@ What is started, written and ended in one turn of the loop leaves in one system 
 Content-Length even when the application gave none. Nothing is held back longer than that turn.
 """
 
-from http import HTTPStatus
-
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.waiters import Waiters
-from changeover.workers.http.faults import BadMessage, BadResponse
+from changeover.workers.http.faults import BadMessage, BadResponse, unfinished
 from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
@@ -296,7 +294,7 @@ class WireExchange:
         self._undone = Undone(begun, status if stage is _STARTED else 0)
         self._conclude(_BROKEN)
         if stage is _STARTED:
-            self.wire.fail(status, HTTPStatus(status).phrase, bodiless=self.head.method == "HEAD")
+            self.wire.fail(status, unfinished(status).fact, bodiless=self.head.method == "HEAD")
         else:
             self.wire.cut(reset=stage is _SENT and self._framing is _CLOSE)
         return self._undone

@@ -1,5 +1,7 @@
 """What goes wrong on the wire, by whose fault."""
 
+from http import HTTPStatus
+
 from changeover.workers.errors import ChangeoverError
 
 
@@ -38,6 +40,11 @@ LATE = BadMessage(408, "the request did not come in time")
 UNSERVED = BadMessage(503, "the request could not be served in time")
 LEAVING = BadMessage(503, "the server is being replaced; ask again")
 """What somebody is told who asked on a connection that nobody goes on with."""
+
+
+def unfinished(status: int) -> BadMessage:
+    """What the client gets in place of a response that could not be completed."""
+    return BadMessage(status, HTTPStatus(status).phrase)
 
 
 class BadResponse(ChangeoverError):

@@ -1,11 +1,10 @@
 """Exchanges that tell of themselves once they are over."""
 
 from functools import partial
-from http import HTTPStatus
 
 from changeover.workers.http.entry import AccessSink, Entry
 from changeover.workers.http.exchange import WireExchange
-from changeover.workers.http.faults import BadMessage
+from changeover.workers.http.faults import BadMessage, unfinished
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.stage import Stage
@@ -61,7 +60,7 @@ class _Telling(WireExchange):
         """See `WireExchange`."""
         undone = super().abort(status)
         if undone is not None and undone.instead:
-            self._answered_instead(BadMessage(undone.instead, HTTPStatus(undone.instead).phrase))
+            self._answered_instead(unfinished(undone.instead))
         self._entry.tell(complete=undone is not None and undone.instead > 0)
         return undone
 

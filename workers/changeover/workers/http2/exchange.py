@@ -6,27 +6,28 @@ and ended by then goes with a Content-Length even when the application gave none
 
 import asyncio
 from functools import partial
-from http import HTTPStatus
 
 from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import MAX_DISCARD
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.channel.waiters import Waiters
-from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadResponse
+from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadResponse, unfinished
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.incoming import Source
 from changeover.workers.http.response import encode_trailers
+from changeover.workers.http.stage import Stage
 from changeover.workers.http2.head import StreamHead
 from changeover.workers.http2.intake import Intake
 from changeover.workers.http2.line import Line
 from changeover.workers.http2.outflow import Outflow
 from changeover.workers.http2.response import ResponseHead, encode_head
-from changeover.workers.http2.stage import Stage
 from changeover.workers.serving.arrival import Made, arrived
 from changeover.workers.serving.exchange import BODILESS, RawHeaders, Undone, sized
 from changeover.workers.serving.handshake import HandshakeOutcome, Transport
 
 INTERNAL_ERROR, CANCEL = 0x2, 0x8
+_SETTLED = (Stage.OVER, Stage.BROKEN)
+"""Nothing is expected of the application any more."""
 
 
 class StreamExchange(Made):
@@ -110,7 +111,7 @@ class StreamExchange(Made):
 
     async def wait_disconnected(self) -> None:
         """Return once the client is gone, or the answer is complete."""
-        if not self._departed and self._stage is not Stage.OVER:
+        if not self._departed and self._stage not in _SETTLED:
             await self._departure.wait()
 
     def start(self, status: int, headers: RawHeaders) -> None:
@@ -211,12 +212,11 @@ class StreamExchange(Made):
             self._line.released(self)
         elif self._stage is Stage.STARTED:
             self._undone = Undone(self._begun, status)
-            self._stage = Stage.FRESH
             self.outflow.clear()
-            self.fail(BadMessage(status, HTTPStatus(status).phrase))
-        elif self._stage is not Stage.OVER:
+            self._answer_instead(unfinished(status), Stage.BROKEN)
+        elif self._stage not in _SETTLED:
             self._undone = Undone(self._begun, 0)
-            self._conclude(Stage.OVER)
+            self._conclude(Stage.BROKEN)
             self._line.reset(self, INTERNAL_ERROR)
         return self._undone
 
@@ -274,7 +274,7 @@ class StreamExchange(Made):
         """
         self.received += len(data)
         self.unasked = False
-        if self._incoming is None or self._stage in (Stage.OVER, Stage.LOST):
+        if self._incoming is None or self._stage in (*_SETTLED, Stage.LOST):
             self._dropped += size
             self._line.acknowledge(self.number, size)
             return self._dropped <= MAX_DISCARD
@@ -294,17 +294,12 @@ class StreamExchange(Made):
     def fail(self, error: BadMessage) -> None:
         """Answer in the application's place; what has begun is cut off, and what is complete is let be."""
         if self._stage is not Stage.FRESH:
-            if self._stage is not Stage.OVER:
+            if self._stage not in _SETTLED:
                 self.cut_off()
             return
         self.held = False
         self.depart()
-        body = error.body
-        self.response = encode_head(error.status, ((b"content-type", b"text/plain"),))
-        self._size = len(body)
-        if not self._is_bodiless:
-            self.outflow.add(body)
-        self._finish(Stage.LOST)
+        self._answer_instead(error, Stage.LOST)
 
     def depart(self) -> None:
         """The client seems to be gone: tell whoever asked. The answer may still be given."""
@@ -313,10 +308,10 @@ class StreamExchange(Made):
 
     def lose(self) -> bool:
         """The stream is gone; whether an application has yet to notice."""
-        working = self._stage is not Stage.OVER and not self.held
-        self._conclude(Stage.LOST if working else Stage.OVER)
+        settled = self._stage in _SETTLED
+        self._conclude(self._stage if settled else Stage.LOST)
         self.depart()
-        return working
+        return not settled and not self.held
 
     def cut_off(self) -> None:
         """End it at once, whatever is left of it, and tell its client."""
@@ -364,6 +359,13 @@ class StreamExchange(Made):
         if self.unasked:
             self.unasked = False
             self._line.ask_for_body(self)
+
+    def _answer_instead(self, error: BadMessage, stage: Stage) -> None:
+        self.response = encode_head(error.status, ((b"content-type", b"text/plain"),))
+        self._size = len(error.body)
+        if not self._is_bodiless:
+            self.outflow.add(error.body)
+        self._finish(stage)
 
     def _finish(self, stage: Stage) -> None:
         self.complete = True

@@ -1,10 +1,10 @@
 """A stream's request and answer that tell of themselves once the last of the answer has left."""
 
 from changeover.workers.http.entry import LEFT, AccessSink, Entry
+from changeover.workers.http.stage import Stage
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.head import StreamHead
 from changeover.workers.http2.line import Line
-from changeover.workers.http2.stage import Stage
 from changeover.workers.serving.exchange import RawHeaders
 
 
