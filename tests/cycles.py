@@ -17,17 +17,15 @@ def cycles(found: Counter[str]) -> Iterator[None]:
     gc.disable()
     try:
         yield
-        gc.set_debug(gc.DEBUG_SAVEALL)
+        before = _ours()
         gc.collect()
-        found.update(_name(each) for each in gc.garbage if _is_ours(type(each)))
+        found.update(before - _ours())
     finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
         gc.enable()
 
 
-def _name(each: object) -> str:
-    return f"{type(each).__module__}.{type(each).__qualname__}"
+def _ours() -> Counter[str]:
+    return Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in map(type, gc.get_objects()) if _is_ours(kind))
 
 
 def _is_ours(kind: type) -> bool:

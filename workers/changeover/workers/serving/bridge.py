@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import NoReturn
 
 from changeover.workers.serving import failure
 from changeover.workers.serving.arrival import Made
@@ -22,6 +23,7 @@ from changeover.workers.serving.wsgi_call import WsgiCall
 
 Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
+BROKEN_OFF = "the application broke its response off"
 _AHEAD = 64 * 1024
 
 
@@ -37,7 +39,7 @@ class Feed(Made):
         request: The request as the handlers passed it on.
 
     Attributes:
-        opened: Status and fields, once the application has sent them.
+        opened: Status and fields, once the application has sent them; None where it has failed before.
         left: Done once the application works on the response no more.
     """
 
@@ -45,9 +47,9 @@ class Feed(Made):
         loop = asyncio.get_running_loop()
         self._outer = outer
         self._request = request
-        self.opened: asyncio.Future[Response] = loop.create_future()
+        self.opened: asyncio.Future[Response | None] = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
-        self._over: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[Response | None] = loop.create_future()
         self._pieces: deque[bytes] = deque()
         self._ahead = 0
         self._changed = asyncio.Event()
@@ -147,28 +149,41 @@ class Feed(Made):
 
     def end_with(self, trailers: RawHeaders) -> None:
         """The body is complete; what stands behind it goes with the Response."""
-        if self.opened.done() and not self.opened.cancelled():
+        response = self.opened.result() if self.opened.done() and not self.opened.cancelled() else None
+        if response is not None:
             self._trailed = bool(trailers)
-            self.opened.result().trailers.raw.extend(trailers)
+            response.trailers.raw.extend(trailers)
         self.end()
 
     def abort(self, status: int = 500) -> None:
         """The body cannot be completed; whoever reads it breaks the response off."""
-        self.fail(ResponseDropped("the application broke its response off"))
+        self.fail(ResponseDropped(BROKEN_OFF))
 
     def fail(self, error: BaseException) -> None:
         """Raise `error` where the response is awaited or read."""
         self._error = error
         if not self.opened.done():
-            self.opened.set_exception(error)
+            self.opened.set_result(None)
         self._close()
+
+    def raise_error(self) -> NoReturn:
+        """Raise what it failed with, and forget that: its traceback has this feed, and they would keep each other."""
+        error, self._error = self._error, None
+        try:
+            raise error or ResponseDropped(BROKEN_OFF)
+        finally:
+            del error
 
     def drop(self) -> None:
         """Nobody reads on: tell the application that its client is gone."""
         self._dropped = True
         self._pieces.clear()
         self._ahead = 0
+        if self._error is not None:
+            self._error = ResponseDropped(BROKEN_OFF)  # as in `raise_error`
         self._close()
+        if self.opened.done():
+            self.opened = self._over  # a Response whose body was not begun and this feed would keep each other
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
@@ -187,7 +202,7 @@ class Feed(Made):
                 else:
                     await self._change()
             if self._error is not None:
-                raise self._error
+                self.raise_error()
         finally:
             self.drop()
 
@@ -301,6 +316,8 @@ def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCa
         except asyncio.CancelledError:
             running.cancel()
             raise
+        if response is None:
+            feed.raise_error()
         response.body = feed.body()
         return response
 
