@@ -423,6 +423,22 @@ async def test_it_is_what_a_client_acknowledges_that_counts(
 
 
 @every_way
+async def test_the_kernel_is_asked_when_a_thread_begins_to_wait_and_not_whenever_its_client_takes_something(
+    one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MOST", 200_000)
+    monkeypatch.setattr(backlog, "PIECE", 2_000)
+    made = Made(100)
+    serving, slow = one(made), Acknowledging(0)
+    assert serving.served.dispatcher.dispatch(slow)
+    await until(lambda: slow.measures == 1, "the first measure")
+    await taken(slow)
+    assert slow.body == made.body
+    waits = len(made.body) // backlog.MOST
+    assert slow.measures <= waits < len(made.body) // 20_000, "a thread waits less often than its client takes"
+
+
+@every_way
 async def test_who_takes_some_of_it_again_and_again_is_waited_for(
     one: Callable[..., One], way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

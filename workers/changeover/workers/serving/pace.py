@@ -38,15 +38,15 @@ class Pace:
         self._asked = True
         return True
 
-    def measure(self, taken: int) -> None:
+    def measure(self, acknowledged: Callable[[], int]) -> None:
         """Go on from what the client has by now, if that is asked.
 
         Args:
-            taken: Bytes that it has acknowledged.
+            acknowledged: How many bytes that is; dear, so not called where it is not asked.
         """
         if not self._asked:
             return
-        now = self._clock()
+        now, taken = self._clock(), acknowledged()
         if self._taken is not None:
             self.lags = taken - self._taken < LEAST * (now - self._since)
         self._since, self._taken, self._asked = now, taken, False

@@ -241,11 +241,11 @@ class WsgiCall:
         if latest is _LEFT:
             self._thread_gone()
         elif latest is _ASKS:
-            self._measure()
+            self._run.measure(self._acknowledged)
 
-    def _measure(self) -> None:
-        """Say how much of the response the client has."""
-        self._run.measure(self._written - self._exchange.untaken)
+    def _acknowledged(self) -> int:
+        """How much of the response the client has."""
+        return self._written - self._exchange.untaken
 
     async def _bring_aside(self) -> None:
         """Send what the thread has put aside, as the client takes it."""
@@ -285,7 +285,7 @@ class WsgiCall:
         elif wish is _ASIDE:
             await self._bring_aside()
         else:
-            self._measure()
+            self._run.measure(self._acknowledged)
 
     async def _bring_body(self) -> None:
         """Give the thread what it waits for: the next piece of the body, or why there is none."""

@@ -172,10 +172,10 @@ class WsgiRun(Turn):
         if self._room is not None:
             self._room.set()
 
-    def measure(self, taken: int) -> None:
-        """The client has acknowledged so many bytes of the body; on the loop."""
+    def measure(self, acknowledged: Callable[[], int]) -> None:
+        """See `Pace.measure`; on the loop."""
         if self._pace is not None:
-            self._pace.measure(taken)
+            self._pace.measure(acknowledged)
 
     def give_up(self) -> None:
         """Nobody takes the rest: let the application end as soon as it can be stopped; on the loop."""
