@@ -107,8 +107,26 @@ async def test_a_scope_is_its_applications_alone() -> None:
 
 async def test_a_request_is_made_once_and_has_the_body_that_nobody_took() -> None:
     _, exchange = await scope_of(post("/", b"body"))
+    assert exchange.request.held_body is None, "the application has taken it"
+    assert exchange.take_held() is None
     assert await exchange.request.body() == b""
     assert exchange.request is exchange.request is exchange.made
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["made after it was taken", "made before"])
+@pytest.mark.parametrize(("raw", "body"), [(post("/", b"body"), b"body"), (get("/"), b"")], ids=["a body", "none"])
+async def test_a_request_says_of_its_body_the_same_whenever_it_is_made(raw: bytes, body: bytes, early: bool) -> None:
+    client = MemoryConnection(FakeDispatcher(echo))
+    client.feed(raw)
+    (exchange,) = client.dispatcher.seen
+    if early:
+        assert exchange.request.held_body == body
+    assert exchange.take_held() == body
+    gone = None if body else b""
+    assert (exchange.take_held(), exchange.request.held_body) == (gone, gone)
+    assert await exchange.receive() is None
+    assert await exchange.request.body() == b""
+    await client.settle()
 
 
 def test_an_exchange_whose_request_is_there_says_the_same_by_it() -> None:

@@ -75,7 +75,7 @@ class WireExchange:
         self.wire = wire
         self.head = head
         self.incoming = incoming
-        self._held = held
+        self._held: bytes | None = held
         self.made: Request | None = None
         self._stage = _FRESH
         self._pending: list[bytes] = []
@@ -99,7 +99,9 @@ class WireExchange:
         """The whole body if it is at hand; see `Request.take_held`."""
         if self.made is not None:
             return self.made.take_held()
-        held, self._held = self._held, b""
+        held = self._held
+        if held:
+            self._held = None
         return held
 
     @property

@@ -22,7 +22,7 @@ class Wire(Protocol):
         """Decide whether the connection goes on after this answer, and remember it; `wanted` by the answer."""
 
     def answer(self, head: bytes, body: bytes) -> bool:
-        """Give a whole answer to what had no body, unless something is to be said of the connection; whether it did."""
+        """Give a whole answer behind a request that is all there, unless the connection is to end; whether it did."""
 
     def finished(self) -> None:
         """The answer is complete."""

@@ -52,7 +52,10 @@ class Exchange(Protocol):
 
     @property
     def made(self) -> Request | None:
-        """The request, if somebody has asked for it; a request whose body comes in pieces is there from the start."""
+        """The request, if somebody has asked for it.
+
+        It is there from the start over HTTP/2, where its body comes in pieces, and where its connection asks for it.
+        """
 
     @property
     def request(self) -> Request:
