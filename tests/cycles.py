@@ -29,4 +29,5 @@ def _ours() -> Counter[str]:
 
 
 def _is_ours(kind: type) -> bool:
-    return kind.__module__.startswith(OURS) or kind.__module__ in OTHERS
+    module = str(kind.__module__)  # of some types it is a descriptor
+    return module.startswith(OURS) or module in OTHERS
