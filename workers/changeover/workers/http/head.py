@@ -12,7 +12,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import split_target
-from changeover.workers.serving.arrival import RequestHead
+from changeover.workers.serving.request_head import RequestHead
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
