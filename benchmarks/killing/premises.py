@@ -24,7 +24,7 @@ def disquiet(subject: Subject, least: int) -> str:
         least: What it is to serve, or something later.
     """
     try:
-        return _unserved(subject, least) or _undecided(subject) or _surplus(subject)
+        return _unserved(subject, least) or _unsettled(subject) or _surplus(subject)
     except (NoAnswer, ProblemAnswered) as error:
         return f"no answer: {error}"
 
@@ -38,8 +38,12 @@ def _unserved(subject: Subject, least: int) -> str:
     return "" if subject.alone else f"not all serve: {', '.join(f'{s.slot} {s.state.value}' for s in status.slots)}"
 
 
-def _undecided(subject: Subject) -> str:
-    return ", ".join(f"epoch {line.epoch} is {line.state.value}" for line in history(subject) if line.state in PASSING)
+def _unsettled(subject: Subject) -> str:
+    """Which epochs are undecided or not retired: of those that serve, only the latest is to stay."""
+    lines = history(subject)
+    serving = [line for line in lines if line.state is EpochState.SERVING]
+    passing = [line for line in lines if line.state in PASSING]
+    return ", ".join(f"epoch {line.epoch} is {line.state.value}" for line in (*passing, *serving[1:]))
 
 
 def zygotes(subject: Subject) -> frozenset[int]:

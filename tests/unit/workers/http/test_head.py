@@ -119,6 +119,8 @@ REFUSED = {
     "two hosts on 1.0": (400, with_fields("Host: b", version="1.0")),
     "unknown method": (501, line("FROB / HTTP/1.1")),
     "method in lower case": (501, line("get / HTTP/1.1")),
+    "a line feed before the method": (400, line("\nGET / HTTP/1.1")),
+    "a line feed before HEAD": (400, line("\nHEAD / HTTP/1.1")),
     "a method that is no token": (400, line("GE(T / HTTP/1.1")),
     "HTTP/2.0": (505, line("GET / HTTP/2.0")),
     "HTTP/1.7": (505, line("GET / HTTP/1.7")),

@@ -10,11 +10,11 @@ from changeover.workers.http.faults import LATE, BadResponse
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.head import StreamHead
-from changeover.workers.serving.arrival import Target
 from changeover.workers.serving.exchange import Disconnected, Undone
 from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.request_head import RequestTarget
 
-HEAD = StreamHead("POST", Target("/", b"/", b""), ((b"host", b"test"),), "2", None, Expectation.NONE)
+HEAD = StreamHead("POST", RequestTarget("/", b"/", b""), ((b"host", b"test"),), "2", None, Expectation.NONE)
 
 
 @dataclass

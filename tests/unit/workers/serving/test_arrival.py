@@ -6,12 +6,12 @@ import pytest
 
 from changeover.workers.http.exchange import WireExchange
 from changeover.workers.protocol.snapshot import Route
-from changeover.workers.serving.arrival import Target
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Exchange
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.pipeline import Pipeline
+from changeover.workers.serving.request_head import RequestTarget
 from tests.exchange import MemoryExchange, Served
 from tests.memory_connection import MemoryConnection
 from tests.wire import FakeDispatcher, echo, get, post
@@ -133,7 +133,7 @@ def test_an_exchange_whose_request_is_there_says_the_same_by_it() -> None:
     exchange: Any = MemoryExchange("PUT", "/path?query", headers=[(b"host", b"test")], body=[b"body"])
     request = exchange.request
     assert exchange.made is request
-    assert exchange.head.target == Target("/path", b"/path", b"query")
+    assert exchange.head.target == RequestTarget("/path", b"/path", b"query")
     assert (exchange.head.method, exchange.head.fields, exchange.head.version) == ("PUT", ((b"host", b"test"),), "1.1")
     assert (exchange.wire.scheme, exchange.wire.client, exchange.wire.server) == (
         request.scheme,

@@ -1,11 +1,13 @@
 """A response of which nothing has left gives way to a short one: what is told of it is what its client got."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from changeover.workers.errors import ChangeoverError
 from changeover.workers.serving.answering import Answering
 from changeover.workers.serving.asgi import Application, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, Request, Response
@@ -60,10 +62,21 @@ async def short(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"secret"})
 
 
+def swallowing(body: bytes) -> Answering:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START | {"headers": [(b"content-length", b"7")]})
+        with contextlib.suppress(ChangeoverError):
+            await send({"type": "http.response.body", "body": body})
+
+    return Application("app", app)
+
+
 WAYS = {
     "an application raises": (started(raising), 500),
     "an application returns": (started(returning), 500),
     "a body is shorter than announced": (Application("app", short), 500),
+    "a body is shorter than announced, and who sends it hears of nothing": (swallowing(b"secret"), 500),
+    "a body is longer than announced, and who sends it hears of nothing": (swallowing(b"secrets!"), 500),
     "a stream raises": (streaming, 500),
     "an application is ended by the server": (started(ending), 503),
 }

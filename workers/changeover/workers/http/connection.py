@@ -24,10 +24,10 @@ from changeover.workers.channel.phases import Overdue, Phase, Sight, sight_betwe
 from changeover.workers.http.body import body_of
 from changeover.workers.http.contact import Contact
 from changeover.workers.http.exchange import WireExchange
+from changeover.workers.http.exchange_kinds import MakeExchange, exchanges, upgrades
 from changeover.workers.http.faults import LATE, LEAVING, UNSERVED, BadMessage, PriorKnowledge
 from changeover.workers.http.head import PREFACE, Head
 from changeover.workers.http.incoming import Incoming
-from changeover.workers.http.makers import MakeExchange, exchanges, upgrades
 from changeover.workers.http.response import error_response
 from changeover.workers.http.site import Site
 from changeover.workers.http.stage import Stage

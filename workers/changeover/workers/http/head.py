@@ -12,7 +12,7 @@ from changeover.workers.channel.limits import Limits
 from changeover.workers.http.faults import BadMessage, PriorKnowledge
 from changeover.workers.http.fields import Expectation, RawFields, judge, tokens
 from changeover.workers.http.target import split_target
-from changeover.workers.serving.arrival import RequestHead
+from changeover.workers.serving.request_head import RequestHead
 
 LINE = b"\r\n"
 END = b"\r\n\r\n"
@@ -171,7 +171,10 @@ class HeadParser:
         if len(fields) > self._limits.fields:
             raise BadMessage(431, f"the request has more than {self._limits.fields} header fields")
         facts = judge(fields, version, self._limits.body)
-        method = line[: line.find(b" ")].decode("ascii")
+        named = TOKEN.match(line)
+        if named is None:  # the parser passes over line feeds before it
+            raise BadMessage(400, "the request line begins with no method")
+        method = named[0].decode("ascii")
         if len(line) != len(method) + len(self._target) + 10:
             raise BadMessage(400, "the request line has more than two spaces")
         target = split_target(method, self._target)

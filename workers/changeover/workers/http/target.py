@@ -5,13 +5,13 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from changeover.workers.http.faults import BadMessage
-from changeover.workers.serving.arrival import Target
+from changeover.workers.serving.request_head import RequestTarget
 
 AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]{0,5})?")
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)([^#]*)")
 
 
-def split_target(method: str, raw: bytes) -> Target:
+def split_target(method: str, raw: bytes) -> RequestTarget:
     """Take a request target apart.
 
     Raises:
@@ -22,21 +22,21 @@ def split_target(method: str, raw: bytes) -> Target:
     return _origin_form(raw, None)
 
 
-def _origin_form(raw: bytes, authority: bytes | None) -> Target:
+def _origin_form(raw: bytes, authority: bytes | None) -> RequestTarget:
     if b"#" in raw or not raw.isascii():
         raise BadMessage(400, "the request target has a fragment or bytes outside ASCII")
     raw_path, _, query = raw.partition(b"?")
     path = raw_path.decode("ascii")
-    return Target(unquote(path) if "%" in path else path, raw_path, query, authority)
+    return RequestTarget(unquote(path) if "%" in path else path, raw_path, query, authority)
 
 
-def _other_form(method: str, raw: bytes) -> Target:
+def _other_form(method: str, raw: bytes) -> RequestTarget:
     if method == "CONNECT":
         raise BadMessage(501, "CONNECT is not served")
     if raw == b"*":
         if method != "OPTIONS":
             raise BadMessage(400, "only OPTIONS may ask for *")
-        return Target("*", raw, b"")
+        return RequestTarget("*", raw, b"")
     absolute = ABSOLUTE.fullmatch(raw)
     if absolute is None or not absolute[1] or not is_authority(absolute[1]):
         raise BadMessage(400, "the request target is neither a path nor a valid http URL")

@@ -13,7 +13,7 @@ from changeover.workers.http.faults import BadMessage
 from changeover.workers.http.fields import UNTRAILED, Expectation
 from changeover.workers.http.target import is_authority, split_target
 from changeover.workers.http2.faults import Malformed
-from changeover.workers.serving.arrival import RequestHead, Target
+from changeover.workers.serving.request_head import RequestHead, RequestTarget
 
 Field = tuple[bytes, bytes]
 
@@ -40,7 +40,7 @@ class StreamHead(RequestHead, frozen=True):
     expectation: Expectation
 
 
-REFUSED = StreamHead("GET", Target("/", b"/", b""), (), HTTP2, None, Expectation.NONE)
+REFUSED = StreamHead("GET", RequestTarget("/", b"/", b""), (), HTTP2, None, Expectation.NONE)
 """Stands for one that cannot be served."""
 
 

@@ -1,62 +1,9 @@
-"""What is known of a request that came, before anybody has made a `Request` of it.
-
-Most requests that go straight to an application never need one: the scope of ASGI is made of this.
-"""
+"""A request made of what came: when somebody asks for it, or before anything else."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
-
-import msgspec
 
 from changeover.workers.serving.message import Headers, Request
-
-
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """A request target, taken apart.
-
-    Attributes:
-        path: Percent-decoded; `*` in asterisk-form.
-        raw_path: As it came, without the query.
-        query: As it came, without `?`.
-        authority: Host and port of an absolute-form, which overrule the Host field; otherwise None.
-    """
-
-    path: str
-    raw_path: bytes
-    query: bytes
-    authority: bytes | None = None
-
-
-class RequestHead(msgspec.Struct, frozen=True):
-    """The head of a request.
-
-    Attributes:
-        method: Upper case.
-        target: What is asked for.
-        fields: Lower-case names and values, in order.
-        version: `1.0`, `1.1` or `2`.
-    """
-
-    method: str
-    target: Target
-    fields: tuple[tuple[bytes, bytes], ...]
-    version: str
-
-
-class Origin(Protocol):
-    """Where a request comes from: its connection."""
-
-    @property
-    def scheme(self) -> str:
-        """`http` or `https`."""
-
-    @property
-    def client(self) -> tuple[str, int] | None:
-        """Peer address and port; None on a Unix socket."""
-
-    @property
-    def server(self) -> tuple[str, int | None] | None:
-        """Own address and port, or path and None on a Unix socket."""
+from changeover.workers.serving.request_head import Origin, RequestHead, RequestTarget
 
 
 class Made:
@@ -73,7 +20,7 @@ class Made:
     def head(self) -> RequestHead:
         """See `Exchange`."""
         request = self.made
-        target = Target(request.path, request.raw_path, request.query)
+        target = RequestTarget(request.path, request.raw_path, request.query)
         return RequestHead(request.method, target, tuple(request.headers.raw), request.http_version)
 
     @property

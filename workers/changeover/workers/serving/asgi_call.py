@@ -140,8 +140,8 @@ class AsgiCall(msgspec.Struct, eq=False):
                 if self._send_piece(body):
                     await drained(self._exchange, self._call)
             else:
-                self._phase = _DONE
                 self._exchange.end_after(body)
+                self._phase = _DONE
                 self._call.lease.kind = _TASK
                 if self._tells:
                     self._call.answered()
@@ -200,8 +200,8 @@ class AsgiCall(msgspec.Struct, eq=False):
             raise UnexpectedMessage(kind, self._phase)
 
     def _send_trailers(self) -> None:
-        self._phase = _DONE
         self._exchange.end_with(self._trailers)
+        self._phase = _DONE
         self._over()
 
     def _over(self) -> None:
@@ -213,8 +213,8 @@ class AsgiCall(msgspec.Struct, eq=False):
         if self._phase is _ANNOUNCED:
             self._phase = _TRAILING
         else:
-            self._phase = _DONE
             self._exchange.end()
+            self._phase = _DONE
             self._over()
 
     async def _miss(self) -> None:

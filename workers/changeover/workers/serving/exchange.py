@@ -9,9 +9,9 @@ from typing import Protocol
 
 import msgspec
 
-from changeover.workers.serving.arrival import Origin, RequestHead
 from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.message import Request
+from changeover.workers.serving.request_head import Origin, RequestHead
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 BODILESS = frozenset({204, 304})

@@ -262,8 +262,8 @@ class WsgiCall:
 
     def _end(self) -> None:
         if self._phase is _STARTED:
-            self._phase = _DONE
             self._exchange.end()
+            self._phase = _DONE
             self._ended()
 
     def _send_whole(self, head: WsgiHead, body: Mail) -> None:
