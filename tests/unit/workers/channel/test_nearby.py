@@ -90,7 +90,7 @@ def info(best: int, lately: int = NEAR, acknowledged: int = ACKNOWLEDGED) -> byt
 @pytest.mark.parametrize(("told", "room"), [
     (info(1), ROOM), (info(NEAR), ROOM), (info(NEAR + 1), 0), (info(UNKNOWN), 0), (info(1)[:104], 0),
     (info(1, LATELY), ROOM), (info(1, LATELY + 1), 0), (info(1, 50_000), 0),
-    (info(1, acknowledged=ACKNOWLEDGED - 1), 0), (bytes(232), 0),
+    (info(1, acknowledged=ACKNOWLEDGED - 1), 0), (info(0), 0), (bytes(232), 0),
 ])  # fmt: skip
 def test_only_a_client_that_is_known_to_be_near_gets_a_small_buffer(told: bytes, room: int) -> None:
     own = Told(told)
@@ -119,11 +119,16 @@ def test_what_is_no_tcp_stays_as_it_is() -> None:
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == before
 
 
-def test_what_is_closed_stays_as_it_is() -> None:
+async def test_what_is_closed_is_settled() -> None:
+    """A loop's own kind of socket says so in its own way."""
     ours, theirs = socket.socketpair()
-    theirs.close()
-    ours.close()
-    assert narrow(ours)
+    with theirs:
+        ours.setblocking(False)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        own = transport.get_extra_info("socket")
+        transport.abort()
+        await until(lambda: own.fileno() < 0, "it to be closed")
+        assert narrow(own)
 
 
 def test_what_is_short_asks_nothing_and_what_is_long_asks_once() -> None:
