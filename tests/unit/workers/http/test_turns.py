@@ -1,14 +1,15 @@
 """Whoever writes without end lets others have their turn, whatever its client does."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
 
-from changeover.workers.channel.outlet import RESET, STRETCH
+from changeover.workers.channel.outlet import MANY, RESET, STRETCH
 from changeover.workers.http.body import ChunkScanner
 from changeover.workers.http.upload import STEP
-from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.exchange import Disconnected, Exchange
 from tests.memory_connection import MemoryConnection
 from tests.waits import until
 from tests.wire import FakeDispatcher, echo, get, serving
@@ -18,25 +19,82 @@ PIECES = 64
 CHUNK = b"1\r\nx\r\n"
 
 
-async def test_a_client_that_takes_everything_leaves_turns_to_others() -> None:
-    turns = [0]
-    written = 0
+class Steps:
+    """What an application does between two turns of others.
+
+    Attributes:
+        done: How much it has done by now.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    async def most(self, memory: MemoryConnection) -> int:
+        """The most of it between two turns, until all applications have ended."""
+        most = before = 0
+        while memory.dispatcher.tasks:
+            await asyncio.sleep(0)
+            most, before = max(most, self.done - before), self.done
+        return most
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_a_client_that_takes_everything_leaves_turns_to_others_also_where_no_body_is_sent(
+    method: str, status: int
+) -> None:
+    written = Steps()
 
     async def large(exchange: Exchange) -> None:
-        nonlocal written
-        exchange.start(200, [])
+        exchange.start(status, [])
         for _ in range(PIECES):
             exchange.write(PIECE)
-            written += len(PIECE)
+            written.done += len(PIECE)
             await exchange.drain()
         exchange.end()
 
     memory = MemoryConnection(FakeDispatcher(large))
-    memory.feed(get("/"))
-    while memory.dispatcher.tasks:
-        await asyncio.sleep(0)
-        turns.append(written)
-    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= STRETCH  # noqa: RUF007
+    memory.feed(get("/", method=method))
+    assert await written.most(memory) <= STRETCH
+    assert written.done == PIECES * len(PIECE)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_short_pieces_leave_turns_to_others_too(method: str) -> None:
+    written = Steps()
+
+    async def trickle(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        for _ in range(5 * MANY):
+            exchange.write(b"x")
+            written.done += 1
+            await exchange.drain()
+        exchange.end()
+
+    memory = MemoryConnection(FakeDispatcher(trickle))
+    memory.feed(get("/", method=method))
+    assert await written.most(memory) <= MANY
+    if method == "GET":
+        assert memory.transport.written.count(b"x") == 5 * MANY
+
+
+async def test_who_answers_though_the_server_has_done_so_in_its_place_leaves_turns_to_others() -> None:
+    written = Steps()
+
+    async def late(exchange: Exchange) -> None:
+        with contextlib.suppress(Disconnected):
+            await exchange.receive()
+        exchange.start(200, [])
+        for _ in range(PIECES):
+            exchange.write(PIECE)
+            written.done += len(PIECE)
+            await exchange.drain()
+        exchange.end()
+
+    memory = MemoryConnection(FakeDispatcher(late))
+    memory.feed(UPLOAD + b"no chunk\r\n")
+    assert await written.most(memory) <= STRETCH
+    assert written.done == PIECES * len(PIECE)
+    assert memory.transport.written.startswith(b"HTTP/1.1 400 ")
 
 
 UPLOAD = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"

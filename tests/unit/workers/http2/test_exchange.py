@@ -2,9 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import msgspec
 import pytest
 
+from changeover.workers.channel.outlet import MANY, STRETCH
 from changeover.workers.channel.phases import Phase
 from changeover.workers.http.faults import LATE, BadResponse
 from changeover.workers.http.fields import Expectation
@@ -181,3 +184,28 @@ async def test_what_it_does_is_seen() -> None:
     assert stream.sight().phase is Phase.HELD
     line.is_full = True
     assert stream.sight().phase is Phase.BUSY, "it waits for its own client, which is no reason for a 503"
+
+
+@pytest.mark.parametrize(("method", "piece"), [("HEAD", b"x" * 1000), ("HEAD", b"x"), ("GET", b"x")])
+async def test_who_writes_much_or_many_leaves_turns_to_others_though_nothing_waits(method: str, piece: bytes) -> None:
+    stream = StreamExchange(Remembering(share=1 << 30), 1, msgspec.structs.replace(HEAD, method=method), ended=True)
+    stream.start(200, [])
+    turns: list[int] = []
+    written = 0
+
+    async def others() -> None:
+        while True:
+            turns.append(written)
+            await asyncio.sleep(0)
+
+    watching = asyncio.ensure_future(others())
+    await asyncio.sleep(0)
+    for _ in range(5 * MANY):
+        stream.write(piece)
+        written += 1
+        if stream.pressed():
+            await stream.drain()
+    watching.cancel()
+    turns.append(written)
+    assert max(after - before for before, after in pairwise(turns)) <= STRETCH // len(piece)
+    assert max(after - before for before, after in pairwise(turns)) <= MANY

@@ -1,10 +1,11 @@
 """Messages of one turn of the loop leave together, in their order; an only answer waits for nothing."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from changeover.workers.channel.outlet import JOIN, Outlet
+from changeover.workers.channel.outlet import JOIN, MANY, Outlet
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
 from tests.websockets_wire import COMPRESSING, ECHO, TEXT, RawSocket, frame, speaking
@@ -115,3 +116,30 @@ async def test_no_more_is_held_back_than_is_cheap_to_join(writes: list[int]) -> 
         assert await heard(client, 9) == [piece] * 9
         assert [size // len(piece) for size in writes] == [1, 4, 4]
         assert max(writes) < JOIN + 2 * len(piece)
+
+
+async def test_many_short_messages_in_one_turn_leave_turns_to_others() -> None:
+    count = 2 * MANY
+    sent = most = before = 0
+
+    async def watch() -> None:
+        nonlocal most, before
+        while True:
+            most, before = max(most, sent - before), sent
+            await asyncio.sleep(0)
+
+    async def talk(socket: WebSocket, call: CallContext) -> None:
+        nonlocal sent
+        await socket.accept()
+        await anext(aiter(socket))
+        for _ in range(count):
+            await socket.send("x")
+            sent += 1
+
+    async with speaking(WebSocketService("test:talk", talk)) as server:
+        client = await server.raw(fields=PLAIN)
+        watching = asyncio.ensure_future(watch())
+        client.send(frame(TEXT, b"go"))
+        assert await heard(client, count) == [b"x"] * count
+        watching.cancel()
+        assert 0 < most <= MANY

@@ -19,6 +19,10 @@ JOIN = 32 * 1024
 """Up to this size pieces are copied together for one cheap write; beyond they are gathered."""
 STRETCH = 256 * 1024
 """Bytes that are written for one client before the loop does something else."""
+EACH = 64
+"""Bytes that each piece counts for beside its own: it costs time, however short it is."""
+MANY = STRETCH // EACH
+"""Pieces that are as much as that, however short they are."""
 MAX_DISCARD = 256 * 1024
 """Most bytes that are read and dropped: of a body that the application left, or after the last answer."""
 RESET = struct.pack("ii", 1, 0)
@@ -58,8 +62,8 @@ class Outlet:
 
     __slots__ = (
         "_discarded",
+        "_due",
         "_much",
-        "_paused",
         "_sent",
         "_transport",
         "_writers",
@@ -80,7 +84,8 @@ class Outlet:
         self._transport = transport
         self._writers = Waiters()
         self.clogged = False
-        self._discarded = self._sent = self._paused = 0
+        self._discarded = self._sent = 0
+        self._due = STRETCH
         self._much: float = STRETCH
 
     @property
@@ -105,32 +110,36 @@ class Outlet:
 
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""
-        self._sent += size + 1
-        if self._sent > self._much:
-            self._narrow()
+        self._sent += size + EACH * len(pieces)
         if len(pieces) == 1:
             self._transport.write(pieces[0])
         elif size < JOIN:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
+        if self._sent > self._much:
+            self._narrow()
 
     def send_whole(self, head: bytes, body: bytes) -> None:
         """Hand a complete answer to the transport."""
-        self._sent += 1
         if len(body) < JOIN:
+            self._sent += 1
             self._transport.write(head + body)
         else:
-            if len(body) > self._much:
-                self._narrow()
+            self._sent += len(body)
             self._transport.writelines((head, body))
+            if self._sent > self._much:
+                self._narrow()
+
+    def leave_out(self, size: int) -> None:
+        """Count bytes that are for nobody, such as the body of an answer to HEAD: they take time as others do."""
+        self._due -= size + EACH
 
     def _narrow(self) -> None:
-        """Bound what is on its way: much is sent."""
-        self._much = math.inf
+        """Bound what is on its way: much is sent. Who cannot be judged yet is asked about when as much again is."""
         own: socket.socket | None = self._transport.get_extra_info("socket")
-        if own is not None and not self._transport.is_closing():
-            narrow(own)
+        settled = own is None or self._transport.is_closing() or narrow(own)
+        self._much = math.inf if settled else self._sent + STRETCH
 
     def clog(self) -> None:
         """The client does not take what is written."""
@@ -170,17 +179,19 @@ class Outlet:
     @property
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for."""
-        return self.clogged or self._sent - self._paused >= STRETCH or self.course is Course.CLOSED
+        return self.clogged or self._sent >= self._due or self.course is Course.CLOSED
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; now and then let others have a turn, even if it takes everything.
 
         So does one that is gone: who writes on for ever would keep the loop from hearing of it.
         """
+        if not self.pressed:
+            return
+        self._due = self._sent + STRETCH
         if self.clogged and self.course is not Course.CLOSED:
             await self._writers.wait()
-        elif self.course is Course.CLOSED or self._sent - self._paused >= STRETCH:
-            self._paused = self._sent
+        else:
             await asyncio.sleep(0)
 
     def announce(self) -> None:

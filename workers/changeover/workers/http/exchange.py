@@ -5,6 +5,7 @@ Content-Length even when the application gave none. Nothing is held back longer 
 """
 
 from changeover.workers.channel.addresses import worded
+from changeover.workers.channel.outlet import MANY
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import BadMessage, BadResponse, unfinished
 from changeover.workers.http.fields import tokens
@@ -186,6 +187,7 @@ class WireExchange:
         stage = self._stage
         if stage is not _STARTED and stage is not _SENT:
             self._refuse_stray()
+            self.wire.outlet.leave_out(len(data))
             return
         if not data:
             return
@@ -196,6 +198,7 @@ class WireExchange:
             return
         self._size += len(data)
         if self._framing is _NOTHING:
+            self.wire.outlet.leave_out(len(data))
             return
         self._pending.append(data if type(data) is bytes else bytes(data))
         if self._framing is _LENGTH:
@@ -209,7 +212,8 @@ class WireExchange:
 
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for. Sends first what is held back and much."""
-        if self._size >= HELD_BACK and self._pending:
+        pending = self._pending
+        if pending and (self._size >= HELD_BACK or len(pending) >= MANY):
             self._flush(b"")
         return self.wire.outlet.pressed
 

@@ -8,7 +8,7 @@ import asyncio
 from functools import partial
 
 from changeover.workers.channel.addresses import worded
-from changeover.workers.channel.outlet import MAX_DISCARD
+from changeover.workers.channel.outlet import EACH, MAX_DISCARD, STRETCH
 from changeover.workers.channel.phases import Overdue, Phase, Sight, Watch
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import LATE, UNSERVED, BadMessage, BadResponse, unfinished
@@ -56,8 +56,8 @@ class StreamExchange(Made):
 
     __slots__ = (
         "__weakref__", "_departed", "_departure", "_dropped", "_head", "_incoming", "_left", "_limit", "_line", "_sent",
-        "_size", "_stage", "_undone", "_writers", "answered", "complete", "ended", "held", "number", "outflow",
-        "received", "request", "response", "trailers", "unasked", "watch",
+        "_size", "_stage", "_stretch", "_undone", "_writers", "answered", "complete", "ended", "held", "number",
+        "outflow", "received", "request", "response", "trailers", "unasked", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +80,7 @@ class StreamExchange(Made):
         self._limit = limit
         self._stage = Stage.FRESH
         self._undone: Undone | None = None
-        self._sent = self._size = self._left = self._dropped = 0
+        self._sent = self._size = self._left = self._dropped = self._stretch = 0
         self._writers = Waiters()
         self._departed = False
         self._departure = Waiters()
@@ -144,6 +144,7 @@ class StreamExchange(Made):
         if not self._is_open() or not data:
             return
         self._size += len(data)
+        self._stretch += len(data) + EACH
         if self._is_bodiless:
             return
         if self.response is not None and self.response.length is not None:
@@ -155,7 +156,7 @@ class StreamExchange(Made):
 
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for."""
-        return self._stage is Stage.LOST or self.backed_up()
+        return self._stretch >= STRETCH or self._stage is Stage.LOST or self.backed_up()
 
     def backed_up(self) -> bool:
         """Whether the client has not taken enough of what was written."""
@@ -167,11 +168,15 @@ class StreamExchange(Made):
         return self.outflow.size
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written; for one that is gone, let others have a turn."""
+        """Wait until the client has taken enough of what was written; now and then, or for one that is gone, let others
+        have a turn."""
+        if not self.pressed():
+            return
+        self._stretch = 0
+        if not self.backed_up():
+            await asyncio.sleep(0)
         while self.backed_up():
             await self._writers.wait()
-        if self._stage is Stage.LOST:
-            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Complete the answer.

@@ -25,6 +25,8 @@ Respond = Callable[[Request, CallContext], Awaitable[Response]]
 
 BROKEN_OFF = "the application broke its response off"
 _AHEAD = 64 * 1024
+_PIECES = 1024
+"""As much, where they are short."""
 
 
 class ResponseDropped(Disconnected):
@@ -108,8 +110,8 @@ class Feed(Made):
             self._changed.set()
 
     def pressed(self) -> bool:
-        """Whether the reader has to catch up."""
-        return self._ahead > _AHEAD
+        """Whether the reader has to catch up, or there is none."""
+        return self._dropped or self._is_ahead
 
     def backed_up(self) -> bool:
         """Never: that the reader falls behind shows where the response is sent to the client."""
@@ -121,9 +123,11 @@ class Feed(Made):
         return self._ahead + self._outer.untaken
 
     async def drain(self) -> None:
-        """Wait until the reader has caught up."""
-        while self._ahead > _AHEAD and self.connected:
+        """Wait until the reader has caught up; where nobody reads on, let others have a turn."""
+        while self._is_ahead and self.connected:
             await self._change()
+        if not self.connected:
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """The body is complete."""
@@ -205,6 +209,10 @@ class Feed(Made):
                 self.raise_error()
         finally:
             self.drop()
+
+    @property
+    def _is_ahead(self) -> bool:
+        return self._ahead > _AHEAD or len(self._pieces) > _PIECES
 
     async def _change(self) -> None:
         self._changed.clear()

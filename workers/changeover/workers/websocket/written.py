@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from changeover.workers.channel.outlet import JOIN, Outlet
+from changeover.workers.channel.outlet import JOIN, MANY, Outlet
 
 
 class Turns(Protocol):
@@ -61,7 +61,7 @@ class Written:
             self._turns.cork(self)
         self._held += pieces
         self._unsent += size
-        if self._unsent >= JOIN:
+        if self._unsent >= JOIN or len(self._held) >= MANY:
             self.let_go()
 
     def let_go(self) -> None:
