@@ -158,7 +158,11 @@ class WireExchange:
         self._left = length or 0
         self._stage = _STARTED
         self.corked = True
-        site.cork(self)
+        corked = site.corked
+        if corked:  # the way of most where there is load, for a call less
+            corked.append(self)
+        else:
+            site.cork(self)
 
     def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Give the whole answer.

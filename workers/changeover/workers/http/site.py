@@ -58,13 +58,14 @@ class Site:
         memory: Where the loop reads to; its content is copied before anything else happens.
         body_buffer: As much of it as the rest of a body may take.
         buffer: As much of it as everything else may take: the beginning of that.
+        corked: What is uncorked at the end of the loop's turn; empty until the first of them is corked by `cork`.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
         http2: Goes on where a client begins with HTTP/2; None where it is not spoken.
     """
 
     __slots__ = (
-        "_corked", "_encoded", "_server", "body_buffer", "buffer", "dispatcher", "http2", "limits", "making", "memory",
+        "_encoded", "_server", "body_buffer", "buffer", "corked", "dispatcher", "http2", "limits", "making", "memory",
         "parser", "stopping", "tail",
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ class Site:
         self.stopping = False
         self.http2 = http2
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
-        self._corked: list[Corked] = []
+        self.corked: list[Corked] = []
         self._encoded: dict[object, ResponseHead] = {}
         self.refresh()
 
@@ -131,9 +132,9 @@ class Site:
 
     def cork(self, answer: Corked) -> None:
         """Have `answer` uncorked once what runs now has run; one call of the loop serves all connections."""
-        if not self._corked:
+        if not self.corked:
             asyncio.get_running_loop().call_soon(self._uncork)
-        self._corked.append(answer)
+        self.corked.append(answer)
 
     def _completed(self, response: ResponseHead) -> ResponseHead:
         if response.persistent and response.length is not None:
@@ -141,7 +142,7 @@ class Site:
         return response
 
     def _uncork(self) -> None:
-        corked, self._corked = self._corked, []
+        corked, self.corked = self.corked, []
         for answer in corked:
             if answer.corked:  # most are complete by now
                 try:

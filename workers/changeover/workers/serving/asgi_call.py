@@ -87,6 +87,7 @@ class AsgiCall(msgspec.Struct, eq=False):
     _tail: bytes = AT_REST
     _trailers: tuple[tuple[bytes, bytes], ...] = ()
     _tells: bool = False
+    _counts: bool = True
 
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
@@ -151,15 +152,13 @@ class AsgiCall(msgspec.Struct, eq=False):
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
             self._fields = headers
-            self._started(status)
+            self._phase = _STARTED
+            if self._counts:
+                self._call.lease.units.counters.responses[status // 100] += 1
             if message.get("trailers"):
                 self._phase = _ANNOUNCED
         else:
             await self._send_extension(kind, message)
-
-    def _started(self, status: int) -> None:
-        self._phase = _STARTED
-        self._call.lease.units.counters.responses[status // 100] += 1
 
     async def _edited(self, outbound: Outbound, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
         response = Response(b"", status, Headers([(name.lower(), value) for name, value in headers]))

@@ -220,15 +220,14 @@ class Feed(Made):
 
 
 class _Bridged:
-    """An application call whose errors belong to whoever awaits the response, and whose lease is the request's."""
+    """An application call whose errors belong to whoever awaits the response, and whose lease is the request's.
+
+    What its client gets is counted where it is sent.
+    """
 
     _call: CallContext
     _feed: Feed
     _phase: Phase
-
-    def _started(self, status: int) -> None:
-        """What the client gets is counted where it is sent."""
-        self._phase = Phase.STARTED
 
     async def _fail(self, error: BaseException) -> None:
         if self._phase is Phase.DONE or self._feed.is_given_up:
@@ -253,12 +252,16 @@ class _Bridged:
 
 class _BridgedAsgiCall(_Bridged, AsgiCall, kw_only=True):
     _feed: Feed
+    _counts: bool = False
 
 
 class _BridgedWsgiCall(_Bridged, WsgiCall):
     def __init__(self, application: WsgiApplication, gauge: ReadinessGauge, feed: Feed, call: CallContext) -> None:
         super().__init__(gauge, application, feed, call)
         self._feed = feed
+
+    def _started(self, status: int) -> None:
+        self._phase = Phase.STARTED
 
     def _settle(self) -> None:
         if self._thread_left:
