@@ -75,6 +75,10 @@ CYCLE = Command(
     "floor, smallest ASGI cycle",
     ("python", "-m", "{package}.floor", "cycle", "{port}"),
 )
+LEASED = Command(
+    "floor, ASGI cycle with leases",
+    ("python", "-m", "{package}.floor_leased", "{port}"),
+)
 PIPELINE = Command(
     "floor, smallest pipeline",
     ("python", "-m", "{package}.floor_pipeline", "{port}"),

@@ -97,7 +97,7 @@ CONTESTS = (
         (*_ASGI, entrants.HYPERCORN),
         _HELLO,
         {entrants.UVICORN.name: 1.6, entrants.GRANIAN.name: 2.0, entrants.GUNICORN.name: 2.3},
-        floors=(entrants.BARE, entrants.CYCLE),
+        floors=(entrants.BARE, entrants.CYCLE, entrants.LEASED),
     ),
     _NATIVE,
     Contest("ASGI hello, not pinned", (entrants.CHANGEOVER, entrants.GRANIAN), _HELLO, {}, pinned=False),

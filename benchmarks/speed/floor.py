@@ -9,6 +9,7 @@ import asyncio
 import socket
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -144,7 +145,7 @@ class Calling(Remembering):
 KINDS = {"bare": Bare, "cycle": Calling}
 
 
-async def serve(kind: type[Bare], port: int) -> None:
+async def serve(kind: Callable[[], asyncio.BaseProtocol], port: int) -> None:
     """Answer until somebody ends the process."""
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     await asyncio.get_running_loop().create_server(kind, sock=listener)

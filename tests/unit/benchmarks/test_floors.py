@@ -19,10 +19,10 @@ def standing(name: str, *rates: float) -> Standing:
     return Standing(name, tuple(Round(rate, 1e6 / rate) for rate in rates))
 
 
-FLOORS = (entrants.BARE, entrants.CYCLE, entrants.PIPELINE, entrants.HOP)
+FLOORS = (entrants.BARE, entrants.CYCLE, entrants.LEASED, entrants.PIPELINE, entrants.HOP)
 
 
-@pytest.mark.parametrize("floor", FLOORS, ids=["bare", "cycle", "pipeline", "hop"])
+@pytest.mark.parametrize("floor", FLOORS, ids=["bare", "cycle", "leased", "pipeline", "hop"])
 def test_a_floor_answers_what_the_application_would(floor: Command) -> None:
     with served(Path(sys.executable).parent, floor, 1, SPEED) as server:
         answer = ask(server.address, "/")
