@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,20 @@ async def test_one_body_is_sent_with_its_head(way: Way) -> None:
     assert (answer.status, answer.body, answer.ended) == (200, b"done", True)
     assert answer.headers["x-app"] == "1"
     assert answer.headers["x-changeover-epoch"] == "7"
+
+
+ONCE: list[Callable[[list[tuple[bytes, bytes]]], Iterable[Any]]] = [iter, tuple, lambda fields: map(list, fields)]
+
+
+@every_way
+@pytest.mark.parametrize("once", ONCE, ids=["iterator", "tuple", "map"])
+async def test_header_fields_may_be_whatever_can_be_read(way: Way, once: Callable[[Any], Iterable[Any]]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**START, "headers": once([(b"X-App", b"1"), (b"content-length", b"4")])})
+        await send(END)
+
+    answer = await served(app, way).get()
+    assert (answer.status, answer.body, answer.headers["x-app"]) == (200, b"done", "1")
 
 
 @every_way

@@ -57,6 +57,7 @@ class Outlet:
         final: Whether the next answer is to be the last one.
         handed: Whether the process that served it before may have a descriptor of its socket for a while: the client
             hears of no end then as long as that is open.
+        sent: A number that grows with what is written.
         last_word: What the other end of a tunnel resets its client's connection for; empty where there is no tunnel.
     """
 
@@ -64,7 +65,6 @@ class Outlet:
         "_discarded",
         "_due",
         "_much",
-        "_sent",
         "_transport",
         "_writers",
         "client_shut",
@@ -73,6 +73,7 @@ class Outlet:
         "final",
         "handed",
         "last_word",
+        "sent",
     )
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -84,7 +85,7 @@ class Outlet:
         self._transport = transport
         self._writers = Waiters()
         self.clogged = False
-        self._discarded = self._sent = 0
+        self._discarded = self.sent = 0
         self._due = STRETCH
         self._much: float = STRETCH
 
@@ -103,32 +104,27 @@ class Outlet:
         """Whether nothing is to be read any more, also where another process goes on with the socket."""
         return self.course is Course.CLOSED or self._transport.is_closing()
 
-    @property
-    def sent(self) -> int:
-        """A number that grows with what is written."""
-        return self._sent
-
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""
-        self._sent += size + EACH * len(pieces)
+        self.sent += size + EACH * len(pieces)
         if len(pieces) == 1:
             self._transport.write(pieces[0])
         elif size < JOIN:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
-        if self._sent > self._much:
+        if self.sent > self._much:
             self._narrow()
 
     def send_whole(self, head: bytes, body: bytes) -> None:
         """Hand a complete answer to the transport."""
         if len(body) < JOIN:
-            self._sent += 1
+            self.sent += 1
             self._transport.write(head + body)
         else:
-            self._sent += len(body)
+            self.sent += len(body)
             self._transport.writelines((head, body))
-            if self._sent > self._much:
+            if self.sent > self._much:
                 self._narrow()
 
     def leave_out(self, size: int) -> None:
@@ -139,7 +135,7 @@ class Outlet:
         """Bound what is on its way: much is sent. Who cannot be judged yet is asked about when as much again is."""
         own: socket.socket | None = self._transport.get_extra_info("socket")
         settled = own is None or self._transport.is_closing() or narrow(own)
-        self._much = math.inf if settled else self._sent + STRETCH
+        self._much = math.inf if settled else self.sent + STRETCH
 
     def clog(self) -> None:
         """The client does not take what is written."""
@@ -179,7 +175,7 @@ class Outlet:
     @property
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for."""
-        return self.clogged or self._sent >= self._due or self.course is Course.CLOSED
+        return self.clogged or self.sent >= self._due or self.course is Course.CLOSED
 
     async def drain(self) -> None:
         """Wait until the client has taken enough; now and then let others have a turn, even if it takes everything.
@@ -188,7 +184,7 @@ class Outlet:
         """
         if not self.pressed:
             return
-        self._due = self._sent + STRETCH
+        self._due = self.sent + STRETCH
         if self.clogged and self.course is not Course.CLOSED:
             await self._writers.wait()
         else:
@@ -260,5 +256,5 @@ class Outlet:
         """What it is doing; None when it waits for others."""
         buffered = self._untaken
         if buffered:
-            return Sight(Phase.WRITING, self._sent - buffered)
+            return Sight(Phase.WRITING, self.sent - buffered)
         return Sight(Phase.LINGERING, 0) if self.ended else None

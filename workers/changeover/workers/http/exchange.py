@@ -8,7 +8,6 @@ from changeover.workers.channel.addresses import worded
 from changeover.workers.channel.outlet import MANY
 from changeover.workers.channel.waiters import Waiters
 from changeover.workers.http.faults import BadMessage, BadResponse, unfinished
-from changeover.workers.http.fields import tokens
 from changeover.workers.http.head import Head
 from changeover.workers.http.incoming import Incoming, Source
 from changeover.workers.http.response import (
@@ -79,7 +78,7 @@ class WireExchange:
         self._held: bytes | None = held
         self.made: Request | None = None
         self._stage = _FRESH
-        self._pending: list[bytes] = []
+        self._pending: list[bytes] | None = None
         self._size = 0
         self.corked = False
         self._departed = False
@@ -151,7 +150,10 @@ class WireExchange:
                 return
             raise BadResponse("it is started twice, or after its end")
         head, site = self.head, self.wire.site
-        response = site.encode(status, headers)
+        try:
+            response = site.encoded[(status, None, *headers)]
+        except (KeyError, TypeError):
+            response = site.encode(status, headers)
         self._response: ResponseHead = response
         length = response.length
         self._framing = response.framing if head.plain else choose_framing(response, head.method, head.version, length)
@@ -204,7 +206,10 @@ class WireExchange:
         if self._framing is _NOTHING:
             self.wire.outlet.leave_out(len(data))
             return
-        self._pending.append(data if type(data) is bytes else bytes(data))
+        piece = data if type(data) is bytes else bytes(data)
+        if self._pending is None:
+            self._pending = []
+        self._pending.append(piece)
         if self._framing is _LENGTH:
             self._left -= len(data)
             if self._left < 0:
@@ -264,9 +269,11 @@ class WireExchange:
             BadResponse: As in `write` and `end`.
         """
         # As `_is_whole` and `answer` ask, for a call less at every request.
-        whole = self._stage is _STARTED and self._framing is _LENGTH and self._left == len(data) != 0
-        alone = self.incoming is None and self._departure is None and type(data) is bytes
-        if not (whole and alone) or self._pending:
+        if (
+            (self._stage is not _STARTED or self._framing is not _LENGTH or self._left != len(data) or not data)
+            or (self.incoming is not None or self._departure is not None or self._pending)
+            or type(data) is not bytes
+        ):
             self.write(data)
             self.end()
             return
@@ -281,7 +288,7 @@ class WireExchange:
             BadResponse: As in `end`, or one of them cannot be sent; the answer is broken off then.
         """
         answering = self._stage is _STARTED or self._stage is _SENT
-        if not (answering and trailers and self._framing is _CHUNKED and self._takes_trailers()):
+        if not (answering and trailers and self._framing is _CHUNKED and self.head.takes_trailers):
             self.end()
             return
         try:
@@ -346,15 +353,12 @@ class WireExchange:
         said = self._stage is _STARTED and self._framing is _LENGTH and not self._pending
         return said and self._left == len(data) != 0 and type(data) is bytes
 
-    def _takes_trailers(self) -> bool:
-        return b"trailers" in tokens([value for name, value in self.head.fields if name == b"te"])
-
     def _hold_back(self) -> None:
         self.corked = True
         self.wire.site.cork(self)
 
     def _flush(self, last: bytes) -> None:
-        pieces, size = self._pending, self._size
+        pieces, size = self._pending or [], self._size
         if size and self._framing is _CHUNKED:
             pieces = [b"%x\r\n" % size, *pieces, b"\r\n", last]
         elif last:
@@ -362,7 +366,7 @@ class WireExchange:
         if self._stage is _STARTED:
             pieces = [self._encode_head(), *pieces]
             self._stage = _SENT
-        self._pending, self._size = [], 0
+        self._pending, self._size = None, 0
         self.wire.outlet.send(pieces, size)
 
     def _encode_head(self) -> bytes:
@@ -388,7 +392,7 @@ class WireExchange:
 
     def _conclude(self, stage: Stage) -> None:
         self._stage = stage
-        self._pending = []
+        self._pending = None
         if self.incoming is not None and self.incoming.source is Source.OPEN:
             self.incoming.break_off()
         if self._departure is not None:

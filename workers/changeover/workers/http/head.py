@@ -53,6 +53,11 @@ class Head(RequestHead, frozen=True):
     plain: bool = False
     held: int = 0
 
+    @property
+    def takes_trailers(self) -> bool:
+        """Whether the client said that it takes fields behind a body."""
+        return b"trailers" in tokens([value for name, value in self.fields if name == b"te"])
+
 
 class HeadParser:
     """Parses complete heads, one after the other, for any number of connections.
@@ -62,13 +67,16 @@ class HeadParser:
 
     Args:
         limits: Bounds on a head.
+
+    Attributes:
+        known: The heads that are remembered, by their bytes, of which there are no more than `KNOWN_SIZE`.
     """
 
-    __slots__ = ("_complete", "_fields", "_known", "_limits", "_parser", "_target")
+    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_target", "known")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Head] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
@@ -92,7 +100,7 @@ class HeadParser:
         Raises:
             BadMessage: It cannot be served.
         """
-        known = self._known.get(raw)
+        known = self.known.get(raw)
         if known is not None:
             return known
         try:
@@ -102,8 +110,8 @@ class HeadParser:
             raise
         if upgrade or head.length or not head.persistent:
             self._renew()
-        if not upgrade and len(raw) <= KNOWN_SIZE and len(self._known) < KNOWN_HEADS:
-            self._known[raw] = head
+        if not upgrade and len(raw) <= KNOWN_SIZE and len(self.known) < KNOWN_HEADS:
+            self.known[raw] = head
         return head
 
     def parse_alone(self, raw: bytes) -> Head | None:
@@ -112,8 +120,6 @@ class HeadParser:
         Raises:
             BadMessage: It cannot be served.
         """
-        if len(raw) <= KNOWN_SIZE and (known := self._known.get(raw)) is not None:
-            return known
         return self.parse(raw) if 0 < raw.find(END) == len(raw) - len(END) and raw[0] != CR else None
 
     def parse_whole(self, data: bytes) -> tuple[Head, bytes, bytes] | None:
@@ -137,7 +143,7 @@ class HeadParser:
 
     def forget(self) -> None:
         """Forget the heads that were seen."""
-        self._known.clear()
+        self.known.clear()
 
     def _renew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

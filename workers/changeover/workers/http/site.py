@@ -58,6 +58,7 @@ class Site:
         memory: Where the loop reads to; its content is copied before anything else happens.
         body_buffer: As much of it as the rest of a body may take.
         buffer: As much of it as everything else may take: the beginning of that.
+        encoded: Heads of responses that were encoded lately, by status, size and fields; see `encode`.
         corked: What is uncorked at the end of the loop's turn; empty until the first of them is corked by `cork`.
         stopping: Whether every response is the last one of its connection.
         tail: The end of a response's head: Date, Server, empty line.
@@ -65,7 +66,7 @@ class Site:
     """
 
     __slots__ = (
-        "_encoded", "_server", "body_buffer", "buffer", "corked", "dispatcher", "http2", "limits", "making", "memory",
+        "_server", "body_buffer", "buffer", "corked", "dispatcher", "encoded", "http2", "limits", "making", "memory",
         "parser", "stopping", "tail",
     )  # fmt: skip
 
@@ -88,13 +89,13 @@ class Site:
         self.http2 = http2
         self._server = f"server: {server}\r\n".encode("latin-1") if server else b""
         self.corked: list[Corked] = []
-        self._encoded: dict[object, ResponseHead] = {}
+        self.encoded: dict[object, ResponseHead] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Bring `tail` up to date, and forget which heads were seen; due once a second."""
         self.parser.forget()
-        self._encoded.clear()
+        self.encoded.clear()
         self.tail = self.tail_for(dated=False, served=False)
 
     def encode(self, status: int, fields: RawHeaders, size: int | None = None) -> ResponseHead:
@@ -105,13 +106,13 @@ class Site:
         """
         key = (status, size, *fields)
         try:
-            known = self._encoded.get(key)
+            known = self.encoded.get(key)
         except TypeError:  # lists instead of tuples: legal, and nothing to remember by
             return self._completed(encode_head(status, [(name, value) for name, value in fields], size))
         if known is None:
             known = self._completed(encode_head(status, fields, size))
-            if len(self._encoded) < KNOWN_HEADS:
-                self._encoded[key] = known
+            if len(self.encoded) < KNOWN_HEADS:
+                self.encoded[key] = known
         return known
 
     def tail_of(self, response: ResponseHead) -> bytes:

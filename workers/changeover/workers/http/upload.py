@@ -8,6 +8,8 @@ from changeover.workers.http.body import Body, LengthBody, least_to_come
 from changeover.workers.http.fields import Expectation
 from changeover.workers.http.incoming import HIGH_WATER, MOST_PARTS, Incoming
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""Sent to a client that waits for it, once its body is asked for."""
 STEP = 4 * 1024
 """Bytes that are read at a time of a body in chunks, until they turn out to be more than a few bytes long."""
 

@@ -1,7 +1,7 @@
 """One request to an ASGI application, straight between its `send` and the exchange."""
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -34,6 +34,7 @@ class Phase(enum.Enum):
 # Looking a member up costs at every request.
 _OPEN, _STARTED, _ANNOUNCED, _TRAILING, _DONE = Phase
 _STREAM, _TASK = LeaseKind.STREAM, LeaseKind.TASK
+_hold = current_lease.set
 
 
 class UnexpectedMessage(ChangeoverError):
@@ -92,7 +93,7 @@ class AsgiCall(msgspec.Struct, eq=False):
     async def run(self) -> None:
         """Call the application; whatever comes of it, the exchange is settled and the lease released."""
         application = self._application
-        current_lease.set(self._call.lease)
+        _hold(self._call.lease)
         try:
             await application.call(application.scope(self._exchange, self._call), self.receive, self.send)
             if self._phase is not _DONE:
@@ -103,7 +104,7 @@ class AsgiCall(msgspec.Struct, eq=False):
                 raise
             await self._fail(error)
         finally:
-            self._settle()
+            self._call.lease.release()
 
     async def receive(self) -> Message:
         """What the application awaits: the body in pieces, then the client's departure."""
@@ -148,6 +149,8 @@ class AsgiCall(msgspec.Struct, eq=False):
                     self._call.answered()
         elif phase is _OPEN and kind == "http.response.start":
             status, headers = message["status"], message.get("headers", ())
+            if type(headers) is not list:
+                headers = _at_hand(headers)
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
@@ -252,14 +255,16 @@ class AsgiCall(msgspec.Struct, eq=False):
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)
 
-    def _settle(self) -> None:
-        self._call.lease.release()
-
 
 class TellingAsgiCall(AsgiCall):
     """A call behind handlers: its context hears of the response's last byte, whatever the application does then."""
 
     _tells: bool = True
+
+
+def _at_hand(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """Fields that can be read more than once: an application may send whatever can be read at all."""
+    return headers if isinstance(headers, Sequence) else list(headers)
 
 
 def _octets(body: Any) -> bytes:

@@ -321,7 +321,7 @@ def _responding(name: str, make: Callable[[Feed, CallContext], AsgiCall | WsgiCa
         feed = Feed(call.exchange, request)
         call.works(feed.left)
         running = asyncio.Task(make(feed, call).run(), name=f"changeover: {name}")
-        call.tails.append(_Tail(feed, running))
+        call.tails = (*call.tails, _Tail(feed, running))
         try:
             response = await feed.opened
         except asyncio.CancelledError:

@@ -74,7 +74,7 @@ class CallContext(msgspec.Struct, eq=False):
     lease: Lease
     exchange: Exchange | None = None
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
-    tails: list[Tail] = msgspec.field(default_factory=list)
+    tails: tuple[Tail, ...] = ()
     listeners: list[Callable[[], None]] | None = None
     _undone: Undone | None = None
     _deadline: float | None = None

@@ -36,6 +36,7 @@ LONGEST_DETAIL = 200
 """Characters of an error that an event has."""
 
 _MakeCall = Callable[..., AsgiCall | WsgiCall]
+_hold = current_lease.set  # looking a method up costs at every request
 
 
 class Pipeline:
@@ -124,10 +125,11 @@ class Pipeline:
             context: Context variables of the task.
             stamp: Header fields added to whatever is sent.
         """
-        if self._begin is not None and (taskless := self._begin(exchange, call, stamp, context)) is not None:
-            return taskless
-        if self._alone is not None:
-            run = self._make_call(self._alone, exchange, call, stamp).run()
+        alone = self._alone
+        if alone is not None:
+            if self._begin is not None and (taskless := self._begin(exchange, call, stamp, context)) is not None:
+                return taskless
+            run = self._make_call(alone, exchange, call, stamp).run()
         elif self._application is not None:
             run = self._run_application(self._application, exchange, call, stamp)
         else:
@@ -156,7 +158,7 @@ class Pipeline:
 
         What `_stopped` and `Chain.show` do stands here once more: a coroutine costs as much as a handler.
         """
-        current_lease.set(call.lease)
+        _hold(call.lease)
         request, reply = exchange.request, None
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
@@ -195,7 +197,7 @@ class Pipeline:
         self, application: Application | WsgiApplication, exchange: Exchange, call: CallContext, stamp: RawHeaders
     ) -> None:
         """The same where an application answers by itself, whose head outbound handlers see."""
-        current_lease.set(call.lease)
+        _hold(call.lease)
         request, reply = exchange.request, Reply(exchange, stamp, call)
         self._until_timed -= 1
         chain = self._plain if self._until_timed else self._timed_again()
