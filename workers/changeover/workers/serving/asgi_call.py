@@ -104,7 +104,7 @@ class AsgiCall(msgspec.Struct, eq=False):
                 raise
             await self._fail(error)
         finally:
-            self._call.lease.release()
+            self._settle()
 
     async def receive(self) -> Message:
         """What the application awaits: the body in pieces, then the client's departure."""
@@ -254,6 +254,9 @@ class AsgiCall(msgspec.Struct, eq=False):
 
     def _reply(self, response: Response) -> None:
         Reply(self._exchange, self._stamp, self._call).send_problem(response)
+
+    def _settle(self) -> None:
+        self._call.lease.release()
 
 
 class TellingAsgiCall(AsgiCall):
