@@ -149,8 +149,7 @@ class AsgiCall(msgspec.Struct, eq=False):
                     self._call.answered()
         elif phase is _OPEN and kind == "http.response.start":
             status, headers = message["status"], message.get("headers", ())
-            if type(headers) is not list:
-                headers = _at_hand(headers)
+            headers = headers if type(headers) is list else _at_hand(headers)
             if self._outbound is not None:
                 status, headers = await self._edited(self._outbound, status, headers)
             self._exchange.start(status, [*headers, *self._stamp] if self._stamp else headers)
