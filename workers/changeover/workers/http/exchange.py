@@ -175,8 +175,12 @@ class WireExchange:
         if self._stage is not _FRESH or not body or self.incoming is not None or self._departure is not None:
             self._answer_by_steps(status, headers, body)
             return
-        response = self.wire.site.encode(status, headers, len(body))
-        if not self.head.plain or response.framing is not _LENGTH or response.length != len(body):
+        site, size = self.wire.site, len(body)
+        try:
+            response = site.encoded[(status, size, *headers)]
+        except (KeyError, TypeError):
+            response = site.encode(status, headers, size)
+        if not self.head.plain or response.framing is not _LENGTH or response.length != size:
             self._answer_by_steps(status, headers, body)
             return
         self._stage = _OVER
@@ -217,7 +221,8 @@ class WireExchange:
         if (stage is _SENT and self._size >= HELD_BACK) or (self._framing is _LENGTH and not self._left):
             self._flush(b"")
         elif not self.corked:
-            self._hold_back()
+            self.corked = True
+            self.wire.site.cork(self)
 
     def pressed(self) -> bool:
         """Whether `drain` has something to wait for. Sends first what is held back and much."""
@@ -352,10 +357,6 @@ class WireExchange:
         """Whether that is all of the body, and nothing was sent or waits."""
         said = self._stage is _STARTED and self._framing is _LENGTH and not self._pending
         return said and self._left == len(data) != 0 and type(data) is bytes
-
-    def _hold_back(self) -> None:
-        self.corked = True
-        self.wire.site.cork(self)
 
     def _flush(self, last: bytes) -> None:
         pieces, size = self._pending or [], self._size

@@ -73,11 +73,13 @@ class LiveDispatcher:
             return False
         epoch, router = generation.epoch, generation.router
         stamp = self._stamp_of(epoch) if self._epoch_header else ()
-        target = router.sole or router.match(exchange.request, exchange)
-        if type(target) is Mismatch:
-            self._counters.note_miss(target.outcome.name.lower())
-            self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(target))
-            return True
+        target = router.sole
+        if target is None:
+            found = router.match(exchange.request, exchange)
+            if type(found) is Mismatch:
+                self._miss(exchange, found, stamp)
+                return True
+            target = found
         target.counter.hits += 1
         request = exchange.made
         path = exchange.head.target.path if request is None else request.path
@@ -90,6 +92,10 @@ class LiveDispatcher:
         call = CallContext(epoch, target.route.pipeline, self._worker, started, lease, exchange)
         lease.holder = target.pipeline.serve(exchange, call, self._context.copy(), stamp)
         return True
+
+    def _miss(self, exchange: Exchange, mismatch: Mismatch, stamp: RawHeaders) -> None:
+        self._counters.note_miss(mismatch.outcome.name.lower())
+        self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(mismatch))
 
     def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
         """Take a request for a WebSocket, or answer False; where none is spoken it is a request like any other."""
