@@ -56,6 +56,8 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     yield from (_quarantined(each, now) for each in view.quarantine)
     if view.refused is not None:
         yield f"last   {_refused(view.refused)}"
+    if (request := view.refused_request) is not None:
+        yield f"last   refused {clock(request.at, now)} by {by(request.origin)}: {request.reason}"
     if view.refused_upgrade is not None:
         yield f"last   {_refused_upgrade(view.refused_upgrade, now)}"
     yield from (f"!      {alarm}" for alarm in view.alarms)
