@@ -14,7 +14,6 @@ from tests.http2_client import Http2Client
 from tests.service import Connection, Story, logged, status_when
 from tests.waits import until
 
-
 STREAMING = """
 import asyncio
 from pathlib import Path

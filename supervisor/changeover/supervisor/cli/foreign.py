@@ -25,7 +25,7 @@ FOREIGN: dict[str, str] = {
     "--header": "add headers in an outbound handler",
     "--header-map": "header names are never folded together",
     "--http": "HTTP/1.1 is always read by httptools",
-    "--http-protocols": "HTTP/1.1 is always spoken, and HTTP/2 where its library is installed: [tls] alpn says otherwise",
+    "--http-protocols": "HTTP/1.1 is always spoken, and HTTP/2 where its library is installed; see [tls] alpn",
     "--http2-max-concurrent-streams": "requests at a time are limited in the configuration: [limits] streams",
     "--initgroups": "--user always comes with all groups of the user",
     "--keyfile-password": "store the key without a password, readable by its owner alone",

@@ -121,7 +121,8 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
 def _no_target(target: str) -> str:
     factory, call, _ = target.partition("(")
     if call and _TARGET.fullmatch(factory):
-        return f"{target!r} is no target; a factory is named without a call: `{factory}`, and --factory (`factory = true`)"
+        named = f"`{factory}`, and --factory (`factory = true`)"
+        return f"{target!r} is no target; a factory is named without a call: {named}"
     return f"{target!r} is no target; write it like `package.module:app`"
 
 

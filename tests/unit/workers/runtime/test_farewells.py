@@ -322,7 +322,8 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
     told: list[FarewellsSaid] = []
     stream = lease(LeaseKind.STREAM)
     stays = started_under(stream)
-    assert isinstance(stream.holder, asyncio.Task) and isinstance(stays.holder, asyncio.Task)
+    assert isinstance(stream.holder, asyncio.Task)
+    assert isinstance(stays.holder, asyncio.Task)
     ends: list[str] = []
     stream.holder.add_done_callback(lambda _: ends.append("stream"))
     stays.holder.add_done_callback(lambda _: ends.append("what it started"))
