@@ -5,6 +5,7 @@ import time
 
 import httpx2
 import msgspec
+import pytest
 import websockets
 
 from changeover.server import Committed, Server, Strategy
@@ -19,8 +20,10 @@ import asyncio
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 GATE = Path({gate!r})
 
@@ -44,7 +47,13 @@ async def chat(socket):
     await asyncio.create_task(answer())
 
 
-app = Starlette(routes=[Route("/events", events), WebSocketRoute("/chat", chat)])
+class Passing(BaseHTTPMiddleware):
+    async def dispatch(self, request, call_next):
+        return await call_next(request)
+
+
+routes = [Route("/events", events), WebSocketRoute("/chat", chat)]
+app = Starlette(routes=[*routes, Mount("/passed", Starlette(routes=routes, middleware=[Middleware(Passing)]))])
 """
 """What streams in a task beside the one that it is called in, as Starlette's responses do."""
 
@@ -169,14 +178,16 @@ async def test_an_application_that_streams_from_a_task_of_its_own_has_the_time_o
             assert await said(server) == []
 
 
-async def test_an_event_stream_of_an_application_that_streams_from_a_task_ends_whole(story: Story) -> None:
+@pytest.mark.parametrize("path", ["/events", "/passed/events"], ids=["alone", "behind middleware"])
+async def test_an_event_stream_of_an_application_that_streams_from_a_task_ends_whole(story: Story, path: str) -> None:
     (story.folder / "shop.py").write_text(STREAMING.format(gate=str(story.gate)))
     env = {"CHANGEOVER_DRAIN_STREAM": "1", "CHANGEOVER_DRAIN_HTTP": "0.2", "CHANGEOVER_DRAIN_TASK": "0.2"}
     async with story.server(1, app="shop:app", env=env) as server:
         stream = await story.connect(server)
-        await stream.ask("/events")
+        await stream.ask(path)
         await stream.head()
         assert await stream.chunk() == b"data: first\n\n"
         await roll(server)
         assert await asyncio.wait_for(stream.chunk(), 15) == b""
-        assert (await story.get(server, "/nowhere")).status == 404
+        assert (await stream.get("/nowhere")).status == 404
+        assert " failed on epoch " not in server.logs

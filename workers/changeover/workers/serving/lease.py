@@ -39,6 +39,12 @@ class Taskless(ABC):
         """Go on in a task, which holds the lease from now on."""
 
 
+class Ending(str):
+    """Why the server ends what holds a lease: the message of its cancellation."""
+
+    __slots__ = ()
+
+
 Holder = asyncio.Task[Any] | threading.Thread | Taskless
 
 
@@ -144,7 +150,7 @@ class Lease(msgspec.Struct, eq=False):
         if not isinstance(holder, asyncio.Task) or holder.done():
             return False
         # Cancelled before its first step, a coroutine never runs, and so would neither answer nor release.
-        holder.get_loop().call_soon(holder.cancel, reason)
+        holder.get_loop().call_soon(holder.cancel, Ending(reason))
         return True
 
     def __repr__(self) -> str:
