@@ -21,6 +21,7 @@ from changeover.supervisor.control import (
     Milestone,
     PluginView,
     QuarantineView,
+    RefusedRequest,
     RegistryView,
     SlotState,
     SlotView,
@@ -185,6 +186,7 @@ class FakeControl:
         upgrade_refused: Why the next upgrade is refused.
         fell_back: Why it went back.
         last_refused_upgrade: What status says of an earlier one.
+        last_refused_request: What status says of an earlier one.
         edited: Pipelines that were edited.
         outrunning: Whether somebody else is quicker than the next cutover.
     """
@@ -216,6 +218,7 @@ class FakeControl:
         self.upgrade_refused = ""
         self.fell_back = ""
         self.last_refused_upgrade: RefusedUpgrade | None = None
+        self.last_refused_request: RefusedRequest | None = None
         self.edited: tuple[str, ...] = ()
         self.outrunning = False
 
@@ -288,6 +291,7 @@ class FakeControl:
             alarms=self.alarms,
             fell_back=self.fell_back,
             refused_upgrade=self.last_refused_upgrade,
+            refused_request=self.last_refused_request,
             counts=self.teller.tally.counts({}),
             pipelines=(
                 PipelineLine("shop", 1240, 3, "app"),

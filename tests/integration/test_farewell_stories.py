@@ -5,6 +5,8 @@ import time
 
 import httpx2
 import msgspec
+import pytest
+import websockets
 
 from changeover.server import Committed, Server, Strategy
 from changeover.supervisor.control import SlotState
@@ -12,6 +14,48 @@ from changeover.supervisor.core.records.worker import FarewellsSaid
 from tests.http2_client import Http2Client
 from tests.service import Connection, Story, logged, status_when
 from tests.waits import until
+
+STREAMING = """
+import asyncio
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+
+GATE = Path({gate!r})
+
+
+async def events(request):
+    async def pieces():
+        yield "data: first\\n\\n"
+        while not GATE.exists():
+            await asyncio.sleep(0.01)
+        yield "data: last\\n\\n"
+    return StreamingResponse(pieces(), media_type="text/event-stream")
+
+
+async def chat(socket):
+    await socket.accept()
+
+    async def answer():
+        while True:
+            await socket.send_text("heard " + await socket.receive_text())
+
+    await asyncio.create_task(answer())
+
+
+class Passing(BaseHTTPMiddleware):
+    async def dispatch(self, request, call_next):
+        return await call_next(request)
+
+
+routes = [Route("/events", events), WebSocketRoute("/chat", chat)]
+app = Starlette(routes=[*routes, Mount("/passed", Starlette(routes=routes, middleware=[Middleware(Passing)]))])
+"""
+"""What streams in a task beside the one that it is called in, as Starlette's responses do."""
 
 
 async def said(server: Server) -> list[FarewellsSaid]:
@@ -115,3 +159,35 @@ async def test_a_request_that_outlives_its_deadline_is_answered_and_its_connecti
         assert (told.kind, told.why.value, told.count) == ("http", "overdue", 1)
         assert (await connection.get("/shop")).words[:2] == ["1", "2"]
         await status_when(server, lambda status: all(slot.state is SlotState.SERVING for slot in status.slots))
+
+
+async def test_an_application_that_streams_from_a_task_of_its_own_has_the_time_of_a_stream(story: Story) -> None:
+    (story.folder / "shop.py").write_text(STREAMING.format(gate=str(story.gate)))
+    async with story.server(1, app="shop:app", env={"CHANGEOVER_DRAIN_TASK": "0.3"}) as server:
+        stream = await story.connect(server)
+        await stream.ask("/events")
+        await stream.head()
+        assert await stream.chunk() == b"data: first\n\n"
+        async with websockets.connect(f"ws://{server.addresses[0]}/chat") as chat:
+            await roll(server)
+            await asyncio.sleep(1.5)  # far past the deadline of tasks, and past what its ends are spread over
+            await chat.send("hi")
+            assert await asyncio.wait_for(chat.recv(), 10) == "heard hi"
+            story.open_gate()
+            assert [await stream.chunk(), await stream.chunk()] == [b"data: last\n\n", b""]
+            assert await said(server) == []
+
+
+@pytest.mark.parametrize("path", ["/events", "/passed/events"], ids=["alone", "behind middleware"])
+async def test_an_event_stream_of_an_application_that_streams_from_a_task_ends_whole(story: Story, path: str) -> None:
+    (story.folder / "shop.py").write_text(STREAMING.format(gate=str(story.gate)))
+    env = {"CHANGEOVER_DRAIN_STREAM": "1", "CHANGEOVER_DRAIN_HTTP": "0.2", "CHANGEOVER_DRAIN_TASK": "0.2"}
+    async with story.server(1, app="shop:app", env=env) as server:
+        stream = await story.connect(server)
+        await stream.ask(path)
+        await stream.head()
+        assert await stream.chunk() == b"data: first\n\n"
+        await roll(server)
+        assert await asyncio.wait_for(stream.chunk(), 15) == b""
+        assert (await stream.get("/nowhere")).status == 404
+        assert " failed on epoch " not in server.logs

@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
-from changeover.supervisor.control import EpochState, HistoryLine
-from changeover.supervisor.core.entries import Aborted, Origin, Recovered
+from changeover.supervisor.control import EpochState, HistoryLine, RefusedRequest
+from changeover.supervisor.core.entries import Aborted, Origin, Recovered, Trigger
 from changeover.supervisor.core.outcome import Action
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.records.boot import BootFellBack
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted, HookDegraded
 from changeover.supervisor.core.records.part import PartServes, PartsReverting
 from changeover.supervisor.core.records.record import Record
-from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.upgrade import FellBack, UpgradeRefused
 from changeover.supervisor.journal.views import EpochStory
@@ -31,6 +31,8 @@ class Chronicle:
     Attributes:
         serving: The committed epoch's line, None before the first commit.
         refused: The last refused epoch's line, until a later one is committed.
+        refused_request: What was refused before it had a number, until a request gets further. A start's is told as
+            `unserved_disk`.
         degraded: Unit, as people see it -> the hook failure that degraded it.
         unserved: Why the control socket is not served, empty while it is.
         automatic: When changes are taken without being asked for.
@@ -45,6 +47,7 @@ class Chronicle:
     def __init__(self) -> None:
         self.serving: HistoryLine | None = None
         self.refused: HistoryLine | None = None
+        self.refused_request: RefusedRequest | None = None
         self.degraded: dict[str, Refusal] = {}
         self.unserved = ""
         self.automatic: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Chronicle:
         """Take note of a record."""
         match record:
             case CutoverBegan(epoch=epoch, origin=origin, summary=summary):
+                self.refused_request = None
                 self._begun[epoch] = (time.time(), origin, summary)
             case CutoverCompleted():
                 self._completed(record)
@@ -103,6 +107,7 @@ class Chronicle:
                 self.ended.extend(_ended(record))
             case _:
                 self._hear_of_start(record)
+                self._hear_of_request(record)
                 self._hear_of_parts(record)
 
     def _hear_of_start(self, record: Record) -> None:
@@ -111,6 +116,13 @@ class Chronicle:
                 self.unserved_disk = reason
             case NothingChanged(action=Action.RELOAD, notes=()):
                 self.unserved_disk = ""
+
+    def _hear_of_request(self, record: Record) -> None:
+        match record:
+            case RequestRefused(origin=origin, reason=reason) if origin.trigger is not Trigger.BOOT:
+                self.refused_request = RefusedRequest(time.time(), origin, reason)
+            case NothingChanged():
+                self.refused_request = None
 
     def _hear_of_parts(self, record: Record) -> None:
         match record:

@@ -268,6 +268,20 @@ class QuarantineView(msgspec.Struct, frozen=True):
     requires: str = ""
 
 
+class RefusedRequest(msgspec.Struct, frozen=True):
+    """A request for a cutover that was refused before it had a number.
+
+    Attributes:
+        at: When, wall clock.
+        origin: Who asked.
+        reason: Why.
+    """
+
+    at: float
+    origin: Origin
+    reason: str
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """How the whole server fares, out of one read.
 
@@ -289,6 +303,8 @@ class StatusView(msgspec.Struct, frozen=True):
         plugins: Every plugin of the committed generation.
         draining: What was replaced or removed of plugins and is not gone, the oldest first.
         refused: The last refused epoch, until a later one is committed.
+        refused_request: What was asked for last and refused before it had a number (a configuration that cannot be
+            read), until a request gets further.
         journal: Whether decisions can be written.
         held: What was rolled back or removed (`prices 1.1.0`) and stays away until it is changed or forced.
         edited: Pipelines that were edited, and serve not as their files say.
@@ -337,6 +353,7 @@ class StatusView(msgspec.Struct, frozen=True):
     pipelines: tuple[PipelineLine, ...] = ()
     fell_back: str = ""
     refused_upgrade: RefusedUpgrade | None = None
+    refused_request: RefusedRequest | None = None
     cutover: str = "idle"
 
     @property

@@ -194,6 +194,7 @@ class Desk:
             ),
             fell_back=told.fell_back,
             refused_upgrade=told.refused_upgrade,
+            refused_request=told.refused_request,
             cutover=overview.cutover.value,
             counts=self._counts(),
             pipelines=(*pipeline_lines(serving, totals), *raw_lines(serving, totals)),

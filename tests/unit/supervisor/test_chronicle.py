@@ -3,13 +3,14 @@
 import pytest
 
 from changeover.supervisor.chronicle import MOST_ENDED, Chronicle
+from changeover.supervisor.control import RefusedRequest
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.quarantine import MOST
 from changeover.supervisor.core.records.boot import BootFellBack
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverBegan, CutoverCompleted
 from changeover.supervisor.core.records.part import PartsReverting
 from changeover.supervisor.core.records.record import Record
-from changeover.supervisor.core.records.request import NothingChanged
+from changeover.supervisor.core.records.request import NothingChanged, RequestRefused
 from changeover.supervisor.core.records.retirement import LeasesEnded
 from changeover.supervisor.core.records.upgrade import UpgradeRefused
 from changeover.supervisor.journal.views import EpochStory
@@ -60,6 +61,20 @@ def test_the_last_upgrade_that_was_refused_is_remembered_with_who_asked_and_when
         monkeypatch.setattr("time.time", lambda at=at: at)
         chronicle.hear(UpgradeRefused(reason, USR2, "/new/python"))
     assert chronicle.refused_upgrade == RefusedUpgrade(2000.0, USR2, "/new/python", "an upgrade is under way already")
+
+
+def test_what_was_refused_before_it_had_a_number_is_remembered_until_a_request_gets_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    chronicle = Chronicle()
+    for further in (NothingChanged(HUP, 7), CutoverBegan(8, HUP, (), 7, 4)):
+        chronicle.hear(RequestRefused(HUP, "changeover.toml: $.wrokers: unknown key"))
+        assert chronicle.refused_request == RefusedRequest(1000.0, HUP, "changeover.toml: $.wrokers: unknown key")
+        chronicle.hear(further)
+        assert chronicle.refused_request is None
+    chronicle.hear(RequestRefused(Origin(Trigger.BOOT), "no such folder"))
+    assert chronicle.refused_request is None, "which is an alarm, or the end of the start"
 
 
 def test_that_the_disk_is_not_served_is_an_alarm_and_that_it_is_held_is_none() -> None:

@@ -89,12 +89,18 @@ def with_edits(layout: Layout, current: Snapshot | None) -> Layout:
         layout: What is wanted.
         current: What is served; None when nothing is.
     """
-    there = _edits(current)
+    there = {name: _told_as_edited(plan) for name, plan in _edits(current).items()}
     plans = (
         there[plan.name] if plan.name in there and there[plan.name].written == _content(plan) else plan
         for plan in layout.plans
     )
     return msgspec.structs.replace(layout, plans=tuple(plans))
+
+
+def _told_as_edited(plan: Plan) -> Plan:
+    """No file has what may be wrong with it by now, so that only another edit mends it."""
+    where = f"pipeline {plan.name} as it was edited (`changeover handler remove` or `replace` edits it again)"
+    return msgspec.structs.replace(plan, file=where, path="$")
 
 
 def kept_and_dropped(layout: Layout, current: Snapshot | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -42,9 +42,9 @@ def server_options(command: F) -> F:
 
 
 def server(name: str, runtime_dir: str) -> Client:
-    """Find the server: by what was said here, in CHANGEOVER_*, in changeover.toml; else the only one that lives.
+    """Find the server: by what was said here, in CHANGEOVER_*, in changeover.toml, by the folder; else the only one.
 
-    That one is named where it is not called like the current folder: it may be meant, and it may be somebody else's.
+    One that is not called like the current folder is named: it may be meant, and it may be somebody else's.
 
     Raises:
         Failure: None lives (exit 5), or several do and none was named (exit 2).
@@ -60,11 +60,13 @@ def server(name: str, runtime_dir: str) -> Client:
     if not living:
         places = _listed(homes(environment, uid))
         raise Failure(f"no server lives in {places}{_start(_runtimes(environment, uid))}", Exit.NO_SERVER)
+    own = default_name(Path.cwd())
+    if here := [folder for folder in living if folder.name == own]:
+        return Client(here[0] / SOCKET_NAME)
     if len(living) > 1:
         names = ", ".join(folder.name for folder in living)
         raise Failure(f"several servers live: {names}; name one with --name", Exit.USAGE)
-    if living[0].name != default_name(Path.cwd()):
-        click.echo(f"asking {living[0].name}, the only server that lives: nothing here names one", err=True)
+    click.echo(f"asking {living[0].name}, the only server that lives: nothing here names one", err=True)
     return Client(living[0] / SOCKET_NAME)
 
 

@@ -117,7 +117,7 @@ def _unchanged(outcome: Unchanged) -> Iterator[str]:
     elif outcome.notes and all(line.startswith(NOT_TAKEN) and "(disabled, " in line for line in outcome.notes):
         yield "next: another `reload` under [plugins], or [plugins.ID], has it taken"
     elif outcome.action is Action.RELOAD:
-        yield "next: `changeover reload --force` makes an epoch of it all the same"
+        yield "next: `changeover reload --force` makes an epoch of it all the same, `--strategy roll` in new processes"
 
 
 def _committed(outcome: Committed) -> Iterator[str]:

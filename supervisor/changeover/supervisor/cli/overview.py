@@ -54,10 +54,7 @@ def overview(view: StatusView, now: float) -> Iterator[str]:
     if view.edited:
         yield f"edited {named(view.edited)} (not as the files say, until these change; see: changeover handler --help)"
     yield from (_quarantined(each, now) for each in view.quarantine)
-    if view.refused is not None:
-        yield f"last   {_refused(view.refused)}"
-    if view.refused_upgrade is not None:
-        yield f"last   {_refused_upgrade(view.refused_upgrade, now)}"
+    yield from (f"last   {each}" for each in _last(view, now))
     yield from (f"!      {alarm}" for alarm in view.alarms)
 
 
@@ -157,6 +154,16 @@ def _quarantined(view: QuarantineView, now: float) -> str:
     at = f" {clock(view.refused, now)}" if view.refused else ""
     why = f" for {view.requires}, which it requires" if view.requires else ""
     return f"{view.content} on disk: refused{at} as epoch {view.epoch}{why}, not tried again by watching or schedule"
+
+
+def _last(view: StatusView, now: float) -> Iterator[str]:
+    """What was asked for and refused since something was taken."""
+    if view.refused is not None:
+        yield _refused(view.refused)
+    if (request := view.refused_request) is not None:
+        yield f"refused {clock(request.at, now)} by {by(request.origin)}: {request.reason}"
+    if view.refused_upgrade is not None:
+        yield _refused_upgrade(view.refused_upgrade, now)
 
 
 def _refused(line: HistoryLine) -> str:

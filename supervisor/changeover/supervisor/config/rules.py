@@ -112,11 +112,18 @@ def _rules(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     serves = settings.app is not None or bool(settings.plugins.dir)
     yield "$", serves, NOTHING_TO_SERVE
     if settings.app:
-        target = f"{settings.app.target!r} is no target; write it like `package.module:app`"
-        yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), target
+        yield "$.app.target", bool(_TARGET.fullmatch(settings.app.target)), _no_target(settings.app.target)
         yield "$.app.threads", settings.app.threads >= 1, "must be at least 1"
         root = settings.app.root_path
         yield "$.app.root_path", not root or not mount_mistakes("", root), "starts with `/` and ends without"
+
+
+def _no_target(target: str) -> str:
+    factory, call, _ = target.partition("(")
+    if call and _TARGET.fullmatch(factory):
+        named = f"`{factory}`, and --factory (`factory = true`)"
+        return f"{target!r} is no target; a factory is named without a call: {named}"
+    return f"{target!r} is no target; write it like `package.module:app`"
 
 
 def _hook_mistakes(hooks: Hooks) -> list[Mistake]:

@@ -282,8 +282,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Names the service in titles, logs and directories; by default the configuration's folder.
-        bind: Addresses to listen on: `host:port`, `[v6]:port`, `unix:/path`, `fd://3` and `fd://name`. Sockets
-            that a service manager passes (`LISTEN_FDS`) are taken where nothing else is said.
+        bind: Addresses to listen on: `host:port`, `:port` (every IPv4 address), `[v6]:port`, `unix:/path`, `fd://3` and
+            `fd://name`. Sockets that a service manager passes (`LISTEN_FDS`) are taken where nothing else is said.
         workers: How many worker processes; `"auto"` for one per core.
         backlog: Connections that the kernel queues per listening socket.
         max_connections: Most open client connections of one worker; 0 = as many as descriptors allow.

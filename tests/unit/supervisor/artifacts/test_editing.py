@@ -95,6 +95,20 @@ def test_the_edit_stays_for_as_long_as_the_file_says_the_same(shop: Shop, servin
     assert isinstance(shop.scan(again), NothingChanged)
 
 
+def test_an_edit_that_does_not_fit_what_is_on_disk_any_more_is_told_as_one_with_what_mends_it(
+    shop: Shop, serving: Snapshot
+) -> None:
+    edited = shop.edit(serving, Add("pricing:guard"))
+    without = HANDLERS.replace('guard = { direction = "inbound", phase = "security" }\n', "")
+    shop.plugins.folder("pricing", "2.0.0", without, pricing="price = 2")
+    assert shop.refused(edited) == [
+        "pipeline /prices as it was edited (`changeover handler remove` or `replace` edits it again):"
+        " $.handlers[0]: pricing 2.0.0 has no handler guard"
+    ]
+    mended = shop.edit(edited, Remove("pricing:guard"))
+    assert handlers(shop.candidate(mended).snapshot) == ["pricing:price"]
+
+
 def test_the_file_wins_loudly_once_it_says_something_else(shop: Shop, serving: Snapshot) -> None:
     edited = shop.edit(serving, Add("pricing:guard"))
     shop.configure(PIPELINES.replace('["pricing:price"]', '["pricing:price", "pricing:tax"]'))

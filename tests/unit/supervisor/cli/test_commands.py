@@ -17,6 +17,7 @@ from changeover.supervisor.cli.exits import Exit
 from changeover.supervisor.cli.foreign import FOREIGN
 from changeover.supervisor.cli.overview import clock
 from changeover.supervisor.cli.run import command as run_command
+from changeover.supervisor.control import RefusedRequest
 from changeover.supervisor.core.edits import Add, PipelineEdit, Remove, Replace
 from changeover.supervisor.core.entries import Origin, Trigger
 from changeover.supervisor.core.events import Urgency
@@ -424,6 +425,14 @@ def test_the_status_shows_the_last_upgrade_that_was_refused(shell: Shell, python
     assert shown.format(at=clock(LONG_AGO, time.time())) in shell("status").output.splitlines()
     told = msgspec.json.decode(shell("status", "--json").output)["refused_upgrade"]
     assert (told["reason"], told["python"], told["origin"]["trigger"]) == (reason, python, "USR2")
+
+
+def test_the_status_shows_what_was_refused_before_it_had_a_number(shell: Shell) -> None:
+    shell.control.last_refused_request = RefusedRequest(LONG_AGO, Origin(Trigger.HUP), "$.wrokers: unknown key")
+    shown = f"last   refused {clock(LONG_AGO, time.time())} by HUP: $.wrokers: unknown key"
+    assert shown in shell("status").output.splitlines()
+    told = msgspec.json.decode(shell("status", "--json").output)["refused_request"]
+    assert (told["reason"], told["origin"]["trigger"]) == ("$.wrokers: unknown key", "HUP")
 
 
 @contextmanager

@@ -66,6 +66,15 @@ def test_one_that_is_called_like_the_folder_needs_no_word(start: Starter, capsys
     assert capsys.readouterr().err == ""
 
 
+def test_one_that_is_called_like_the_folder_is_meant_also_where_others_live(
+    start: Starter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start("blog")
+    path = start("empty")
+    assert server("", "").path == path
+    assert capsys.readouterr().err == ""
+
+
 def test_several_living_servers_are_listed(start: Starter) -> None:
     start("shop")
     start("blog")

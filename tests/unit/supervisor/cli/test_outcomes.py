@@ -81,6 +81,12 @@ def test_forcing_is_no_advice_for_what_is_disabled() -> None:
     assert "--force" in also[-1]
 
 
+def test_where_nothing_changed_the_advice_has_what_reads_templates_anew_too() -> None:
+    *_, advice = lines(Unchanged(3), Workers(2), "changeover reload")
+    assert "--force" in advice
+    assert "`--strategy roll` in new processes" in advice
+
+
 def test_what_differs_and_is_not_taken_is_not_said_to_be_what_serves() -> None:
     noted = "no plugin: plugins.geo"
     whole, part = (

@@ -255,6 +255,12 @@ def test_what_can_be_read_and_makes_no_sense_is_an_error(tmp_path: Path, text: s
         result.required()
 
 
+@pytest.mark.parametrize("call", ["shop:make()", "shop:make(debug=True)"])
+def test_a_factory_that_is_named_with_a_call_is_told_how_it_is_named_here(tmp_path: Path, call: str) -> None:
+    [told] = errors(tmp_path, f'[app]\ntarget = "{call}"\n')
+    assert "a factory is named without a call: `shop:make`, and --factory" in told
+
+
 def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
     [error] = errors(tmp_path, "workers = 1\nbind =\n")
     assert error.startswith("changeover.toml: $: no TOML: ")

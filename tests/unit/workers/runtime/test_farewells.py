@@ -295,6 +295,46 @@ async def test_who_waits_behind_a_thread_that_hangs_gets_another_one_at_the_dead
     waits.lease.holder.cancel()
 
 
+def started_under(request: Lease) -> Lease:
+    taken = request.share(LeaseKind.TASK)
+    taken.holder = asyncio.get_running_loop().create_task(held_for_ever())
+    return taken
+
+
+async def test_what_works_on_a_request_that_is_under_way_has_the_time_of_that_request() -> None:
+    told: list[FarewellsSaid] = []
+    stream, answered = lease(LeaseKind.STREAM), lease(LeaseKind.HTTP)
+    writes, forgotten = started_under(stream), started_under(answered)
+    below = started_under(writes)
+    answered.release()
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.2), set(), told, stream, writes, below, forgotten)
+    ending.begin()
+    await until(lambda: over(forgotten) and told, "the end of what a request left behind")
+    assert not any(map(over, (stream, writes, below)))
+    assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
+    ending.close()
+    for each in (stream, writes, below):
+        assert isinstance(each.holder, asyncio.Task)
+        each.holder.cancel()
+
+
+async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays() -> None:
+    told: list[FarewellsSaid] = []
+    stream = lease(LeaseKind.STREAM)
+    stays = started_under(stream)
+    assert isinstance(stream.holder, asyncio.Task)
+    assert isinstance(stays.holder, asyncio.Task)
+    ends: list[str] = []
+    stream.holder.add_done_callback(lambda _: ends.append("stream"))
+    stays.holder.add_done_callback(lambda _: ends.append("what it started"))
+    ending = farewells(DrainDeadlines(http=0.1, stream=0.3, websocket=0.1, task=0.1), set(), told, stream, stays)
+    ending.begin()
+    await until(lambda: sum(each.count for each in told) == 2, "both ends")
+    ending.close()
+    assert ends == ["stream", "what it started"]
+    assert {(each.kind, each.why) for each in told} == {("stream", Farewell.OVERDUE), ("task", Farewell.OVERDUE)}
+
+
 async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:
     told: list[FarewellsSaid] = []
     first, second = lease(LeaseKind.HTTP, 2.0), lease(LeaseKind.HTTP, 1.0)

@@ -79,6 +79,16 @@ class Source:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await asyncio.Event().wait()
 
+    async def uncancelled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As applications whose framework has anyio cancel tasks (Starlette's middleware) may end."""
+        try:
+            await self.asgi(scope, receive, send)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.uncancel() == 0
+            raise
+
     def wsgi(self, environ: object, start_response: Callable[..., object]) -> Iterable[bytes]:
         start_response("200 OK", [(name.decode(), value.decode()) for name, value in self.fields])
         yield from self.pieces
@@ -95,6 +105,7 @@ class Source:
 
 KINDS: dict[str, Callable[[Source], Answering]] = {
     "asgi": lambda source: Application("app", source.asgi),
+    "asgi, uncancelled": lambda source: Application("app", source.uncancelled),
     "wsgi": lambda source: WsgiApplication("app", source.wsgi),
     "native": lambda source: source.native,
 }

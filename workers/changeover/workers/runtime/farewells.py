@@ -53,6 +53,8 @@ class Farewells:
         self._began = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._overdue: set[Lease] = set()
+        self._ended: set[Lease] = set()
+        self._looks_behind = False
         self._expected: set[Departing] = set()
         self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
         self._reporting: asyncio.TimerHandle | None = None
@@ -89,7 +91,7 @@ class Farewells:
         """A class's deadline passes: what is of it ends, and what came into another one after that one's deadline."""
         passed = self._deadline(kind)
         over = self._over(passed)
-        overdue = [each for each in self._leases() if each.kind in over and each not in self._overdue]
+        overdue = [each for each in self._leases() if each.kind in over and self._is_due(each)]
         self._overdue.update(overdue)
         for number, lease in enumerate(sorted(overdue, key=lambda lease: lease.since)):
             reprieve = self._reprieve(lease)
@@ -101,6 +103,12 @@ class Farewells:
             self._expect_ends(each, over)
         if kind is LeaseKind.HTTP:
             self._leave_answered_behind()
+
+    def _is_due(self, lease: Lease) -> bool:
+        """Whether it may end by itself: what works on a request that is under way ends with that."""
+        if lease in self._overdue:
+            return False
+        return lease.under is None or lease.left_behind or lease.under in self._ended
 
     def _over(self, seconds: float) -> frozenset[LeaseKind]:
         """The classes whose deadlines have passed so many seconds after the beginning."""
@@ -148,6 +156,19 @@ class Farewells:
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
         for each in work_for(lease):
             each.staff.leave_behind(each)
+        self._ended.add(lease)
+        if not self._looks_behind:
+            self._looks_behind = True
+            self._later(LAST_WORDS, self._end_left_behind)
+
+    def _end_left_behind(self) -> None:
+        """End what requests that were told to end have left, or still wait for, if its own deadline has passed."""
+        self._looks_behind = False
+        over = self._over((time.monotonic_ns() - self._began) / 1e9)
+        for lease in self._leases():
+            if lease.under in self._ended and lease.kind in over and lease not in self._overdue:
+                self._overdue.add(lease)
+                self._end_lease(lease, over)
 
     def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
         if connection.kind not in over:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from changeover.workers.serving.contract import BodyInvalid, BodyTooLarge, CallContext, NotReady, Request, Response
 from changeover.workers.serving.exchange import Disconnected
+from changeover.workers.serving.lease import Ending
 
 log = logging.getLogger("changeover.request")
 
@@ -22,11 +23,13 @@ _SANE = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 def is_ending(error: BaseException) -> bool:
     """Whether `error` says that the running task is to end; otherwise it is user code's own, whatever its kind.
 
-    A `CancelledError` is user code's own when nobody cancelled this task: it awaited one that was cancelled.
+    A `CancelledError` is user code's own when nobody cancelled this task: it awaited one that was cancelled. Libraries
+    that cancel tasks themselves (anyio) may take back the count of the server's cancellation, and not its reason.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
+        counted = task is not None and task.cancelling() > 0
+        return counted or any(isinstance(reason, Ending) for reason in error.args)
     return isinstance(error, GeneratorExit)
 
 

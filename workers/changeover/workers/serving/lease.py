@@ -39,6 +39,12 @@ class Taskless(ABC):
         """Go on in a task, which holds the lease from now on."""
 
 
+class Ending(str):
+    """Why the server ends what holds a lease: the message of its cancellation."""
+
+    __slots__ = ()
+
+
 Holder = asyncio.Task[Any] | threading.Thread | Taskless
 
 
@@ -62,6 +68,7 @@ class Lease(msgspec.Struct, eq=False):
         since: When it was taken; CLOCK_MONOTONIC in nanoseconds.
         holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
             thread pool.
+        under: That of the request which started this work; None for a request's own.
     """
 
     units: "UnitSet"
@@ -70,6 +77,7 @@ class Lease(msgspec.Struct, eq=False):
     path: str
     since: int
     holder: Holder | None = None
+    under: "Lease | None" = None
     _waiting: Waiting | None = None
 
     @property
@@ -109,9 +117,17 @@ class Lease(msgspec.Struct, eq=False):
         """When the latest came of what its request needs; as `since`."""
         return max(self.since, self.resumed)
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether it is of work whose request is over, or has been answered; a request's own never is."""
+        under = self.under
+        return under is not None and (under.kind is LeaseKind.TASK or under not in under.units.leases)
+
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""
-        return self.units.lease(kind, self.epoch, self.path, time.monotonic_ns())
+        lease = self.units.lease(kind, self.epoch, self.path, time.monotonic_ns())
+        lease.under = self if self.under is None else self.under
+        return lease
 
     def release(self, _done: object = None) -> None:
         """Let go. A lease that was let go already stays so. May be used as a task's done callback."""
@@ -134,7 +150,7 @@ class Lease(msgspec.Struct, eq=False):
         if not isinstance(holder, asyncio.Task) or holder.done():
             return False
         # Cancelled before its first step, a coroutine never runs, and so would neither answer nor release.
-        holder.get_loop().call_soon(holder.cancel, reason)
+        holder.get_loop().call_soon(holder.cancel, Ending(reason))
         return True
 
     def __repr__(self) -> str:

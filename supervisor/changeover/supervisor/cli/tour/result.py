@@ -1,7 +1,7 @@
 """What the tour found, and whether everything went as it should. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -28,6 +28,11 @@ class Window(msgspec.Struct, frozen=True):
     def holds(self, sample: Sample) -> bool:
         """Whether a request was under way in it."""
         return sample.began <= self.ended and sample.began + sample.took >= self.began
+
+
+def asked_since(samples: Iterable[Sample], moment: float) -> list[Sample]:
+    """The answers to requests that began since then: others may still be the version's that served before."""
+    return [sample for sample in samples if sample.began >= moment]
 
 
 class Finding(msgspec.Struct, frozen=True):

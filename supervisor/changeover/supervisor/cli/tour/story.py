@@ -12,7 +12,7 @@ from changeover.supervisor.api.started import Server
 from changeover.supervisor.cli.outcomes import refusal_lines
 from changeover.supervisor.cli.progress import Progress
 from changeover.supervisor.cli.tour.load import Load
-from changeover.supervisor.cli.tour.result import Finding, Result, Window
+from changeover.supervisor.cli.tour.result import Finding, Result, Window, asked_since
 from changeover.supervisor.cli.tour.versions import install
 from changeover.supervisor.core.outcome import Committed, Outcome
 from changeover.supervisor.core.records.cutover import CutoverAborted, CutoverCompleted
@@ -74,11 +74,12 @@ class Tour:
         )
 
     async def _serve_for_a_while(self, version: str) -> None:
-        first = len(self._load.samples)
+        since = time.monotonic()
         await asyncio.sleep(STEADY)
-        answers = {msgspec.json.decode(sample.body)["version"] for sample in self._load.samples[first:]}
+        asked = asked_since(self._load.samples, since)
+        answers = {msgspec.json.decode(sample.body)["version"] for sample in asked}
         self._find(f"version {version} answers, and nothing else", answers == {version}, ", ".join(sorted(answers)))
-        self._say(f"      {len(self._load.samples) - first} requests answered by {', '.join(sorted(answers))}")
+        self._say(f"      {len(asked)} requests answered by {', '.join(sorted(answers))}")
 
     async def _hang_up(self, version: str, expected: type[Record]) -> None:
         self._say("")

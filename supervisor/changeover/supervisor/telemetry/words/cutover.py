@@ -86,9 +86,11 @@ def _(record: CutoverCompleted) -> Worded:
 
 @word.register
 def _(record: CutoverAborted) -> Worded:
-    rest = f"nothing changed, epoch {record.serving} serves on" if record.serving else "nothing serves yet"
-    line = f"epoch {record.epoch} refused: {record.reason}; {rest}   (see: changeover explain {record.epoch})"
-    return Worded(ERROR, line)
+    refused = f"epoch {record.epoch} refused: {record.reason}"
+    if not record.serving:
+        return Worded(ERROR, f"{refused}; nothing serves yet")
+    rest = f"nothing changed, epoch {record.serving} serves on"
+    return Worded(ERROR, f"{refused}; {rest}   (see: changeover explain {record.epoch})")
 
 
 @word.register

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from changeover.supervisor.cli.tour.load import Sample
-from changeover.supervisor.cli.tour.result import Finding, Result, Window, percentile
+from changeover.supervisor.cli.tour.result import Finding, Result, Window, asked_since, percentile
 from changeover.supervisor.cli.tour.table import draw
 
 SAMPLES = tuple(Sample(float(second), 0.5, 1 if second < 5 else 2, b"") for second in range(10))
@@ -16,6 +16,11 @@ def test_a_request_under_way_in_a_window_belongs_to_it() -> None:
     [inside, outside] = list(RESULT.latencies())
     assert (inside[3], outside[3]) == (1, 9)
     assert RESULT.epochs() == {1: 5, 2: 5}
+
+
+def test_what_was_asked_before_and_answered_after_says_nothing_of_what_serves_since() -> None:
+    late = Sample(4.9, 0.5, 1, b"")
+    assert asked_since((*SAMPLES, late), 5.0) == list(SAMPLES[5:])
 
 
 @pytest.mark.parametrize(
