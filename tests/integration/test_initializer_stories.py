@@ -6,12 +6,15 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from changeover.server import Server
-from changeover.supervisor.api.client import SOCKET_NAME, Client
+from changeover.supervisor.api.bodies import HandlersBody
+from changeover.supervisor.api.client import SOCKET_NAME, Client, ProblemAnswered
 from changeover.supervisor.control import Explanation
+from changeover.supervisor.core.edits import Remove
 from changeover.workers.protocol.refusal import Fault, Refusal
 from tests.service import UNREHEARSED, Connection, logged, status_when
 
@@ -218,3 +221,13 @@ async def test_what_fails_in_one_worker_changes_nothing_in_the_other(feed: Feed)
             assert set(answers) <= ({"1.0.0", ""} if failing == "os.abort()" else {"1.0.0"}), "a process takes its own"
             await status_when(server, lambda status: [slot.epoch for slot in status.slots] == [1, 1])
             await feed.speaks(server, "1.0.0")
+
+
+async def test_the_handlers_of_a_raw_protocol_are_its_initializers_own_and_who_edits_them_is_told(feed: Feed) -> None:
+    edits = HandlersBody((Remove("who"),))
+    async with feed.server():
+        client = Client(feed.folder / "runtime" / SOCKET_NAME)
+        with pytest.raises(ProblemAnswered) as answered:
+            client.raw("PATCH", f"/v1/pipelines/{quote('127.0.0.1:0 feed:lines')}/handlers", edits)
+        assert (answered.value.status, answered.value.type) == (409, "handlers-in-code")
+        assert "its initializer registers the handlers" in answered.value.detail

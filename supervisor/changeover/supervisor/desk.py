@@ -32,13 +32,14 @@ from changeover.supervisor.pipelines import (
     pipeline_spec,
 )
 from changeover.supervisor.plugins import PluginsView
-from changeover.supervisor.raw_pipelines import raw_lines
+from changeover.supervisor.raw_pipelines import raw_lines, raw_spec
 from changeover.supervisor.release import VERSION
 from changeover.supervisor.remaining import LeaksView, LeasesView
 from changeover.supervisor.telemetry.counts import Counts
 from changeover.supervisor.telemetry.stream import Stream, Told
 from changeover.supervisor.telemetry.totals import Totals
 from changeover.supervisor.unanswerable import (
+    HandlersInCode,
     InParts,
     NoRoom,
     Stopping,
@@ -265,6 +266,8 @@ class Desk:
         """See `Control`."""
         serving = serving_of(self._picture())
         spec = pipeline_spec(serving, name)
+        if spec is None and raw_spec(serving, name) is not None:
+            raise HandlersInCode(name)
         if spec is None:
             raise UnknownPipeline(name, [line.id for line in pipeline_lines(serving, self._totals.total())])
         return spec

@@ -89,6 +89,7 @@ class Control(Protocol):
 
         Raises:
             UnknownPipeline: There is none of that name.
+            HandlersInCode: It is a raw protocol's.
         """
         ...
 

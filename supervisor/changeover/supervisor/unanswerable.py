@@ -38,6 +38,21 @@ class UnknownPipeline(ControlError):
         super().__init__(f"there is no pipeline {name}: there are {', '.join(names) or 'none'}")
 
 
+class HandlersInCode(ControlError):
+    """The pipeline is a raw protocol's, whose handlers its initializer registers.
+
+    Attributes:
+        name: The name asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"pipeline {name} is a raw protocol's: its initializer registers the handlers; change the plugin"
+            " and ask for a reload"
+        )
+
+
 class UnknownPlugin(ControlError):
     """The generation that serves has no plugin of that id.
 

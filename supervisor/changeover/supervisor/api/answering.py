@@ -224,10 +224,11 @@ def _digest_expected(control: Control, request: Request, name: str) -> str:
     digest, field = control.pipeline(name).key.digest, request.headers.get("if-match")
     if field is None:
         raise PreconditionMissing(f'say which content of pipeline {name} is edited: If-Match: "{digest}", or *')
-    expected = "" if field.strip() == "*" else field.strip().removeprefix("W/").strip('"')
-    if expected not in ("", digest):
+    if field.strip() == "*":
+        return ""
+    if digest not in (each.strip().removeprefix("W/").strip('"') for each in field.split(",")):
         raise PipelineChanged(name)
-    return expected
+    return digest
 
 
 def _number(text: str, name: str, least: int, most: int | None = None) -> int:

@@ -87,6 +87,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     PreconditionMissing: (428, "precondition-missing"),
     unanswerable.UnknownSlot: (404, "unknown-slot"),
     unanswerable.UnknownPipeline: (404, "unknown-pipeline"),
+    unanswerable.HandlersInCode: (409, "handlers-in-code"),
     unanswerable.UnknownPlugin: (404, "unknown-plugin"),
     unanswerable.UnknownEpoch: (404, "unknown-epoch"),
     unanswerable.NothingToRollBack: (409, "nothing-to-roll-back"),

@@ -145,6 +145,8 @@ def _refused(outcome: Refused, workers: Workers, again: str) -> Iterator[str]:
         yield from (f"  {line}" for line in outcome.summary if line.startswith("not taken: "))
     if any(refusal.refusal.fault.transient for refusal in outcome.refusals):
         yield "  the reason may pass: the same content can be tried again as it is"
+    if any(refusal.refusal.fault is Fault.INTERNAL for refusal in outcome.refusals):
+        yield "  this is a mistake of changeover's own: please report it, with all of it"
     whole = "" if outcome.epoch is None else f" | all of it: `changeover explain {outcome.epoch}`"
     if outcome.stopping and outcome.serving:
         last = f"`changeover run --boot=last` serves epoch {outcome.serving}"

@@ -132,6 +132,7 @@ def test_a_rollback_names_the_epoch_to_go_back_to(call: Caller) -> None:
 
 API = "/v1/pipelines/shop.example%2Fapi"
 ADD = b'{"edits": [{"op": "add", "handler": "pricing:tax", "after": "pricing:discount"}], "label": "tax"}'
+EDITS = (Add("pricing:tax", after="pricing:discount"),)
 
 
 def test_a_pipeline_is_found_by_a_name_with_slashes_and_has_its_digest_as_etag(call: Caller) -> None:
@@ -149,10 +150,16 @@ def test_an_edit_is_a_cutover_of_one_pipeline(call: Caller) -> None:
     assert (answer.status, answer.json["outcome"]["type"], answer.json["outcome"]["serving"]) == (200, "Committed", 8)
     [request] = call.control.requests
     assert (request.action, request.origin.label) == (Action.EDIT, "tax")
-    steps = (Add("pricing:tax", after="pricing:discount"),)
-    assert request.edit == PipelineEdit("shop.example/api", steps, "digest of 7")
+    assert request.edit == PipelineEdit("shop.example/api", EDITS, "digest of 7")
     assert call("PATCH", f"{API}/handlers", ADD, if_match="*", accept="text/event-stream").status == 200
-    assert call.control.requests[1].edit == PipelineEdit("shop.example/api", steps)
+    assert call.control.requests[1].edit == PipelineEdit("shop.example/api", EDITS)
+
+
+def test_an_edit_may_name_several_contents_and_holds_for_the_one_that_serves(call: Caller) -> None:
+    assert call("PATCH", f"{API}/handlers", ADD, if_match='"digest of 6"').status == 412
+    assert call("PATCH", f"{API}/handlers", ADD, if_match='"digest of 6", "digest of 7"').status == 200
+    [request] = call.control.requests
+    assert request.edit == PipelineEdit("shop.example/api", EDITS, "digest of 7")
 
 
 @pytest.mark.parametrize(

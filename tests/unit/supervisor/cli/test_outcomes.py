@@ -199,6 +199,15 @@ def test_a_preflight_that_refused_says_so_and_shows_the_end_of_what_was_written(
     assert list(refusal_lines(SlotRefusal(-1, 0, SEGFAULT), None))[3] == "    > a"
 
 
+def test_a_mistake_of_our_own_is_said_to_be_one() -> None:
+    ours = Refusal(Stage.PREFLIGHT, Fault.INTERNAL, "TypeError: no", "channel 127.0.0.1:7000", "initializer lines")
+    assert refused(ours)[:3] == [
+        "  preflight  channel 127.0.0.1:7000  initializer lines",
+        "  TypeError: no",
+        "  this is a mistake of changeover's own: please report it, with all of it",
+    ]
+
+
 def test_where_no_preflight_could_be_had_there_is_nothing_to_mend() -> None:
     nobody = Refusal(Stage.PREFLIGHT, Fault.RESOURCE, "no zygote takes orders now")
     assert refused(nobody) == [

@@ -66,7 +66,7 @@ def test_a_proxy_that_speaks_for_itself_is_its_own_client() -> None:
     ],
 )
 def test_what_is_no_header_is_refused_with_a_reason(header: bytes) -> None:
-    with pytest.raises(BadProxyHeader, match=r"no PROXY header: .+"):
+    with pytest.raises(BadProxyHeader, match=r"no PROXY header: it cannot be read: .+"):
         parse(header)
 
 

@@ -145,3 +145,15 @@ async def test_a_head_request_has_no_bytes() -> None:
         client.send(get("/a", method="HEAD"))
         await client.head()
         assert [(told.method, told.size) for told in kept] == [("HEAD", 0)]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_response_that_can_have_no_body_has_no_bytes_whatever_its_application_gives(status: int) -> None:
+    async def wordy(exchange: Exchange) -> None:
+        exchange.answer(status, [], b"body")
+
+    async with logged(wordy) as (server, kept):
+        client = await server.client()
+        await client.ask("/a")
+        (told,) = kept
+        assert (told.status, told.size, told.complete) == (status, 0, True)

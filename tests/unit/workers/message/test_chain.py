@@ -9,6 +9,7 @@ import pytest
 from changeover.plugin import (
     Chain,
     Channel,
+    Goodbye,
     HandlerPhase,
     InitializerDescriptor,
     LineCodec,
@@ -120,6 +121,29 @@ def test_an_initializer_that_registers_something_else_the_second_time_is_refused
     fact = refused(configure)
     assert fact.startswith("configure registers something else when it is called again: ")
     assert "inbound auth (security, " in fact
+
+
+def test_a_handler_and_a_codec_that_are_told_otherwise_the_second_time_are_something_else() -> None:
+    numbers = itertools.count(100)
+
+    def elsewhere(chain: Chain, channel: Served) -> None:
+        chain.inbound("auth", seen, phase=SECURITY, before=() if next(numbers) % 2 else ("app",))
+        end(chain)
+
+    def longer(chain: Chain, channel: Served) -> None:
+        chain.codec(LineCodec(next(numbers), goodbyes={}))
+        chain.service(answer)
+
+    assert "auth (security, before app, " in refused(elsewhere)
+    assert refused(longer).endswith("again: codec LineCodec with another longest")
+
+
+def test_codecs_that_are_made_alike_are_the_same() -> None:
+    def configure(chain: Chain, channel: Served) -> None:
+        chain.codec(LineCodec(100, encoding="latin-1", goodbyes={Goodbye.IDLE: "bye"}))
+        chain.service(answer)
+
+    assert pipeline_of(configure).name == "feed:lines"
 
 
 def test_closures_of_one_function_are_the_same() -> None:

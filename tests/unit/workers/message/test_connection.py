@@ -370,6 +370,22 @@ async def test_a_failure_ends_the_connection_and_is_logged_with_its_place(
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert NAME in record.getMessage()
+    assert "on epoch 1" in record.getMessage()
+
+
+async def test_a_codec_that_gives_no_bytes_is_told_of_and_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    class Text(LineCodec):
+        def encode(self, message: str) -> bytes:
+            return message if message == "text" else super().encode(message)  # type: ignore[return-value]
+
+    async with speaking(lambda message, call: message, Text()) as server:
+        client = await server.client()
+        client.send(b"bytes\ntext\n")
+        assert await client.rest() == b""
+    (record,) = caplog.records
+    assert record.getMessage() == f"{NAME} failed between two messages on epoch 1"
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "Text.encode gave a str; give bytes"
 
 
 async def test_a_service_that_is_not_ready_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

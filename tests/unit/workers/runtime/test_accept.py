@@ -15,6 +15,7 @@ from changeover.workers.http.connection import HttpConnection
 from changeover.workers.runtime.accept import (
     INDULGENCE,
     PATIENCE,
+    PAUSES,
     UNSENT,
     Acceptor,
     Patience,
@@ -247,20 +248,27 @@ async def test_an_error_that_nobody_knows_is_told_and_accepting_goes_on(
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-async def test_without_descriptors_accepting_pauses_and_goes_on(worker: Worker, error: int) -> None:
+async def test_without_descriptors_accepting_pauses_and_goes_on(
+    worker: Worker, error: int, caplog: pytest.LogCaptureFixture
+) -> None:
     fail_with(worker, error, error)
     worker.acceptor.start()
     client = worker.connect()
     await until(lambda: worker.acceptor.state is State.STARVED)
     assert (await answer(client)).startswith(b"HTTP/1.1 200")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("error", [errno.ECONNABORTED, errno.EPROTO])
-async def test_a_client_that_left_while_queued_is_nothing_special(worker: Worker, error: int) -> None:
+async def test_a_client_that_left_while_queued_is_nothing_special_and_the_next_is_not_kept_waiting(
+    worker: Worker, error: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PAUSES, State.STARVED, 60.0)
     fail_with(worker, error)
     worker.acceptor.start()
     assert (await answer(worker.connect())).startswith(b"HTTP/1.1 200")
     assert worker.acceptor.state is State.OPEN
+    assert caplog.records == []
 
 
 async def test_the_queue_is_emptied_whatever_the_shares_are(worker: Worker) -> None:

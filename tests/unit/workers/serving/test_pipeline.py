@@ -230,6 +230,27 @@ async def test_a_service_that_is_not_ready_answers_503_with_retry_after() -> Non
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "0"), (0.2, "1"), (2.0, "2"), (2.5, "3"), (-4, "0"), (1e9, "1000000000")]
+)
+async def test_clients_are_told_whole_seconds_whatever_a_service_says(seconds: float, told: str) -> None:
+    async def busy(request: Request, call: CallContext) -> Response:
+        raise NotReady(seconds)
+
+    assert (await Served(Pipeline("shop", (), busy)).get()).headers["retry-after"] == told
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+async def test_a_wait_that_never_ends_is_a_mistake_of_the_service(
+    seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def busy(request: Request, call: CallContext) -> Response:
+        raise NotReady(seconds)
+
+    assert (await Served(Pipeline("shop", (), busy)).get()).status == 500
+    assert f"NotReady(retry_after={seconds}): say in how many seconds" in caplog.text
+
+
 async def test_a_body_that_is_too_large_answers_413() -> None:
     async def small(request: Request, call: CallContext) -> Response:
         return Response(await request.body(limit=3))

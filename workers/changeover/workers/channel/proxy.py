@@ -100,7 +100,7 @@ def parse(data: bytes) -> ProxyHeader:
     except ProxyProtocolChecksumError as error:
         raise BadProxyHeader("its checksum is wrong") from error
     except (ProxyProtocolSyntaxError, ValueError, struct.error) as error:
-        raise BadProxyHeader(str(error) or "it cannot be read") from error
+        raise BadProxyHeader(f"it cannot be read: {error}") from error
 
 
 def _facts(result: ProxyResult) -> ProxyHeader:

@@ -10,7 +10,7 @@ from changeover.workers.http.incoming import Incoming
 from changeover.workers.http.stage import Stage
 from changeover.workers.http.upgrade import MakeWebSocket, Switching, WireUpgrade
 from changeover.workers.http.wire import Wire
-from changeover.workers.serving.exchange import RawHeaders, Undone
+from changeover.workers.serving.exchange import BODILESS, RawHeaders, Undone
 from changeover.workers.serving.session import Session
 from changeover.workers.websocket.logged import LoggedWebSocket
 
@@ -37,7 +37,7 @@ class _Telling(WireExchange):
     def write(self, data: bytes) -> None:
         """See `WireExchange`."""
         super().write(data)
-        if self.head.method != "HEAD":
+        if self.head.method != "HEAD" and self._entry.status not in BODILESS:
             self._entry.size += len(data)
 
     def end(self) -> None:

@@ -27,7 +27,11 @@ class Registered(msgspec.Struct, frozen=True):
     call: Callable[..., Any]
 
     def __str__(self) -> str:
-        return f"{self.declared.direction.value} {self.name} ({self.declared.phase.value}, {_place(self.call)})"
+        declared = self.declared
+        named = (("after", declared.after), ("before", declared.before))
+        order = (f"{word} {' and '.join(names)}" for word, names in named if names)
+        told = (declared.phase.value, *order, _place(self.call))
+        return f"{declared.direction.value} {self.name} ({', '.join(told)})"
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -191,13 +195,23 @@ class Chain:
         if len(own) != len(others):
             first, second = (own, others) if len(own) > len(others) else (others, own)
             return f"{first[len(second)]} only once"
-        return ""
+        changed = sorted(dict(_settings(self._codec) ^ _settings(other._codec)))
+        return f"{own[0]} with another {', '.join(changed)}" if changed else ""
 
     def _told(self) -> Iterator[str]:
         yield f"codec {type(self._codec).__qualname__}"
         yield f"limits {self._bounds.idle:g} s and {self._bounds.message:g} s"
         yield from map(str, self._handlers)
         yield f"service {_place(self._service)}"
+
+
+def _settings(codec: object) -> set[tuple[str, Any]]:
+    """What a codec was made with, as far as it is plain: one that serves all connections keeps nothing else."""
+    return {
+        (name.strip("_"), value)
+        for name, value in getattr(codec, "__dict__", {}).items()
+        if isinstance(value, bool | int | float | str | bytes)
+    }
 
 
 def _place(call: object) -> str:

@@ -19,7 +19,6 @@ from changeover.workers.channel.waiters import Waiters
 from changeover.workers.message.channel import UNASKED, Channel, Pressure
 from changeover.workers.message.codec import Goodbye, MalformedMessage
 from changeover.workers.message.contract import MessageCall
-from changeover.workers.message.failure import report
 from changeover.workers.message.inbox import Inbox
 from changeover.workers.message.outbox import Outbox
 from changeover.workers.message.session import GOODBYES, Session
@@ -380,7 +379,7 @@ class MessageConnection(asyncio.BufferedProtocol, Carrying):
         return False
 
     def _fail(self, error: BaseException) -> None:
-        report(error, self.initializer, connected=not self.outlet.ended)
+        self._session.report(error, connected=not self.outlet.ended)
         self._say_goodbye(Goodbye.FAILED)
 
     def _say_goodbye(self, goodbye: Goodbye | None) -> None:

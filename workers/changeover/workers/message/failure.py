@@ -16,17 +16,21 @@ def goodbye_to(error: BaseException, call: MessageCall) -> Goodbye:
     if isinstance(error, NotReady):
         return Goodbye.UNSERVED
     gone = call.channel.client_shut
-    report(error, call.route, connected=not gone, epoch=call.epoch)
+    _report(error, "a message to %s failed on epoch %s%s", call.route, call.epoch, connected=not gone)
     return Goodbye.FAILED
 
 
-def report(error: BaseException, initializer: str, *, connected: bool, epoch: int | None = None) -> None:
-    """Log an error with its traceback, and where it happened."""
+def report_between(error: BaseException, initializer: str, epoch: int, *, connected: bool) -> None:
+    """Log, with its traceback, what belongs to no message: what was sent or read together, or state that moves."""
+    _report(error, "%s failed between two messages on epoch %s%s", initializer, epoch, connected=connected)
+
+
+def _report(error: BaseException, words: str, initializer: str, epoch: int, *, connected: bool) -> None:
     log.log(
         logging.ERROR if connected else logging.INFO,
-        "a message to %s failed%s%s" if epoch is not None else "%s failed between two messages%s%s",
+        words,
         initializer,
-        "" if epoch is None else f" on epoch {epoch}",
+        epoch,
         "" if connected else ", after the client had left",
         exc_info=error,
         extra={"epoch": epoch, "route": initializer},

@@ -123,7 +123,13 @@ class MessagePipeline:
                 raise
             if timed:
                 self._meter.took(handler.name, began)
-        return [self.codec.encode(message) for message in messages]
+        return [_bytes(self.codec.encode(message), self.codec) for message in messages]
+
+
+def _bytes(encoded: object, codec: object) -> bytes:
+    if isinstance(encoded, bytes):
+        return encoded
+    raise TypeError(f"{type(codec).__name__}.encode gave a {type(encoded).__name__}; give bytes")
 
 
 async def _send_all(answers: AsyncIterator[Any], channel: Channel) -> None:

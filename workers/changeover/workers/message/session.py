@@ -9,7 +9,7 @@ from changeover.workers.message.chain import Bounds
 from changeover.workers.message.channel import Channel
 from changeover.workers.message.codec import Codec, Goodbye
 from changeover.workers.message.contract import MessageCall
-from changeover.workers.message.failure import report
+from changeover.workers.message.failure import report_between
 from changeover.workers.message.site import Generation, MessageSite, MessageTarget
 from changeover.workers.plugins.refused import ContractBroken
 from changeover.workers.serving.counters import PipelineCounters
@@ -88,8 +88,12 @@ class Session:
         try:
             return self.codec.goodbye(goodbye)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is its own failure
-            report(error, self._name, connected=True)
+            self.report(error, connected=True)
             return b""
+
+    def report(self, error: BaseException, *, connected: bool) -> None:
+        """Log what user code raised that belongs to no message."""
+        report_between(error, self._name, self._epoch, connected=connected)
 
     def hold(self, generation: Generation) -> None:
         """Where `generation` lacks the pipeline, keep its units until the connection has moved."""

@@ -5,6 +5,7 @@ Public: re-exported by `changeover.plugin`, together with requests and responses
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -213,12 +214,17 @@ class NotReady(ChangeoverError):
     """A service cannot take a request now; answered with 503 and Retry-After.
 
     Attributes:
-        retry_after: Seconds until it is worth trying again.
+        retry_after: Seconds until it is worth trying again; clients are told whole ones, rounded up.
+
+    Raises:
+        ValueError: `retry_after` is no number of seconds that pass.
     """
 
-    def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"not ready, worth trying again in {retry_after} s")
+    def __init__(self, retry_after: float = 1) -> None:
+        if not math.isfinite(retry_after):
+            raise ValueError(f"NotReady(retry_after={retry_after}): say in how many seconds it is worth trying again")
+        self.retry_after = max(0, retry_after)
+        super().__init__(f"not ready, worth trying again in {self.retry_after} s")
 
 
 class Service(ABC):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -42,7 +43,7 @@ def answer_to(error: BaseException, request: Request, call: CallContext) -> Resp
     """The response to a request that ended in `error`; what is not the client's to know is logged and not told."""
     if isinstance(error, NotReady):
         response = Response.problem(503, "Not ready", str(error))
-        response.headers["retry-after"] = str(error.retry_after)
+        response.headers["retry-after"] = str(math.ceil(error.retry_after))
         return response
     if isinstance(error, BodyTooLarge):
         return Response.problem(413, "Content too large", str(error))
