@@ -19,7 +19,6 @@ from tests.over_wires import asked
     [
         ({"x": "secret"}, "as a dict"),
         ([(b"x", b"secret")], "as a list"),
-        (Headers({"x": "secret"}), "with 'x', which is no pair of bytes"),  # type: ignore[arg-type]
         (Headers([("x", "secret")]), "with 'x', which is no pair of bytes"),  # type: ignore[list-item]
         (Headers([(b"a", b"b"), (b"x", 7)]), "with b'x', which is no pair of bytes"),  # type: ignore[list-item]
     ],
@@ -44,3 +43,10 @@ async def test_headers_that_are_none_are_an_error_that_says_what_to_give(
         assert str(caplog.records[-1].exc_info[1]) == f"headers are given {told}; {TO_GIVE}"
     if "as a" in told:
         assert "in given\n" in caplog.text, "the line that gave them is named"
+
+
+@pytest.mark.parametrize("given", [{"x": "secret"}, "x: secret", ((b"x", b"secret"),)], ids=["dict", "str", "tuple"])
+def test_fields_that_are_no_list_are_refused_where_they_are_given(given: Any) -> None:
+    with pytest.raises(TypeError) as refused:
+        Headers(given)
+    assert str(refused.value) == f"headers are given as a {type(given).__name__}; {TO_GIVE}"

@@ -35,12 +35,15 @@ class Headers(MutableMapping[str, str]):
 
     Args:
         raw: Pairs of lower-case name and value, latin-1. Kept, not copied.
+
+    Raises:
+        TypeError: They are no list; it says what to give.
     """
 
     __slots__ = ("raw",)
 
     def __init__(self, raw: list[tuple[bytes, bytes]] | None = None) -> None:
-        self.raw: list[tuple[bytes, bytes]] = [] if raw is None else raw
+        self.raw: list[tuple[bytes, bytes]] = [] if raw is None else raw if type(raw) is list else _listed(raw)
 
     def __getitem__(self, name: str) -> str:
         wanted = name.lower().encode("latin-1")
@@ -115,6 +118,12 @@ def _learn(name: str) -> bytes:
             _keys.clear()
         _keys[name] = key
     return key
+
+
+def _listed(given: object) -> list[Any]:
+    if isinstance(given, list):
+        return given
+    raise TypeError(f"headers are given as a {type(given).__name__}; {TO_GIVE}")
 
 
 def given_headers(given: object) -> Headers:
