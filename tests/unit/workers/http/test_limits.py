@@ -158,6 +158,26 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         assert not server.dispatcher.faults
 
 
+async def test_a_client_that_never_reads_is_cut_off_though_a_little_is_written_again_and_again() -> None:
+    async def events(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        while exchange.connected:
+            waits = server.connections.phases()[Phase.WRITING]
+            exchange.write(b"x" if waits else b"x" * 16_000)
+            await exchange.drain()
+            await asyncio.sleep(QUICK.write_timeout / 10 if waits else 0)
+
+    async with serving(events, QUICK) as server:
+        client = await server.client(receive_buffer=4096)
+        client.send(get())
+        await until(lambda: server.connections.phases()[Phase.WRITING], "the client to be behind")
+        [connection] = server.connections
+        await until(lambda: not len(server.connections), "the client to be cut")
+        assert not connection.outlet.clogged, "nothing else has stopped who writes"
+        await until(lambda: not server.dispatcher.tasks)
+        assert not server.dispatcher.faults
+
+
 async def large(exchange: Exchange) -> None:
     exchange.answer(200, [], b"x" * 20_000)
 

@@ -146,6 +146,8 @@ async def test_an_answer_that_is_broken_off_is_over_and_its_client_is_there(begu
     stream.fail(LATE)
     assert stream.outflow.size == left == (0 if begun else len(b"Service Unavailable\n")), "it is let be"
     assert not stream.lose(), "no application has yet to notice"
+    with pytest.raises(BadResponse):
+        stream.write(b"more")
     assert not stream.connected
 
 

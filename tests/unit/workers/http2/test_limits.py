@@ -115,6 +115,34 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
         await until(lambda: not server.dispatcher.tasks)
 
 
+async def test_a_client_that_reads_nothing_is_cut_off_though_it_asks_again_and_again_whether_somebody_is_there() -> (
+    None
+):
+    async def large(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        while exchange.connected:
+            exchange.write(bytes(65536))
+            await exchange.drain()
+        exchange.abort()
+
+    async def ping() -> None:
+        while True:
+            client.engine.ping(b"anybody?")
+            client.flush()
+            await asyncio.sleep(MOMENT)
+
+    async with spoken(large, Limits(write_timeout=4 * MOMENT), window=2**30) as (server, client):
+        client.engine.increment_flow_control_window(2**30)
+        client._reading.cancel()
+        client.ask()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: server.dispatcher.seen and connection_of(server)._clogged)
+        pinging = asyncio.ensure_future(ping())
+        await until(lambda: not len(server.connections), "the client to be cut")
+        await until(lambda: not server.dispatcher.tasks)
+        pinging.cancel()
+
+
 async def large(exchange: Exchange) -> None:
     """Some pieces; what takes them waits for the client in between."""
     if exchange.request.path == "/":

@@ -1,7 +1,10 @@
-"""Who writes for an around handler lets others have their turn, whether that reads or not."""
+"""Who writes for an around handler lets others have their turn, and is heard of, whether that reads or not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
 
 from changeover.workers.serving.asgi import Application, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
@@ -82,3 +85,36 @@ async def test_short_pieces_for_an_around_handler_leave_it_its_turns() -> None:
     pipeline = Pipeline("shop", [Handler("test:count", HandlerKind.AROUND, count)], Application("app", app))
     assert (await Served(pipeline).get()).body == b"x" * 10_000 + b"done"
     assert 0 < most <= 1100
+
+
+async def reads_nothing(response: Response) -> Response:
+    return Response.text("instead")
+
+
+async def reads_the_first_piece(response: Response) -> Response:
+    assert not isinstance(response.body, bytes)
+    return Response.text((await anext(aiter(response.body))).decode())
+
+
+async def reads_all(response: Response) -> Response:
+    return response
+
+
+@pytest.mark.parametrize("reads", [reads_nothing, reads_the_first_piece, reads_all])
+async def test_what_an_application_raises_is_logged_once_whether_its_response_is_read_or_not(
+    reads: Callable[[Response], Awaitable[Response]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def replace(request: Request, call_next: CallNext, call: CallContext) -> Response:
+        return await reads(await call_next(request))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(PIECE)
+        raise RuntimeError("out of stock")
+
+    served = Served(Pipeline("shop", [Handler("test:replace", HandlerKind.AROUND, replace)], Application("app", app)))
+    with caplog.at_level(logging.INFO, "changeover.request"):
+        await served.ask(MemoryExchange())
+    [told] = caplog.records
+    assert told.exc_info is not None
+    assert str(told.exc_info[1]) == "out of stock"

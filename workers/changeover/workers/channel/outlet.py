@@ -12,7 +12,7 @@ from changeover.workers.channel.handed import HandedSocket
 from changeover.workers.channel.nearby import narrow
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
-from changeover.workers.channel.unacknowledged import unacknowledged
+from changeover.workers.channel.unacknowledged import acknowledged, unacknowledged
 from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
@@ -256,5 +256,5 @@ class Outlet:
         """What it is doing; None when it waits for others."""
         buffered = self._untaken
         if buffered:
-            return Sight(Phase.WRITING, self.sent - buffered)
+            return Sight(Phase.WRITING, acknowledged(self._transport) or self.sent - buffered)
         return Sight(Phase.LINGERING, 0) if self.ended else None

@@ -1,10 +1,13 @@
-"""What the kernel still has of what was written to a client."""
+"""What the kernel says of what was written to a client: what it still has, and what the client has confirmed."""
 
 import asyncio
 import fcntl
 import socket
 import struct
 import termios
+
+_TOLD = struct.Struct("120xQ")
+"""The beginning of `tcp_info`, up to the bytes that a client has confirmed."""
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:
@@ -20,3 +23,15 @@ def unacknowledged(transport: asyncio.Transport) -> int:
     except (OSError, ValueError):  # it is closed
         return 0
     return int(size)
+
+
+def acknowledged(transport: asyncio.Transport) -> int:
+    """How many bytes the client of a connection has confirmed since it began; 0 where that is not known."""
+    own: socket.socket | None = transport.get_extra_info("socket")
+    if own is None:
+        return 0
+    try:
+        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOLD.size)
+    except (OSError, ValueError):  # it is closed, or no TCP
+        return 0
+    return int(_TOLD.unpack(told)[0]) if len(told) == _TOLD.size else 0

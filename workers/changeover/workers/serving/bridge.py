@@ -56,6 +56,7 @@ class Feed(Made):
         self._ahead = 0
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
+        self._unheard: Callable[[], None] | None = None
         self._dropped = False
         self._trailed = False
 
@@ -163,16 +164,16 @@ class Feed(Made):
         """The body cannot be completed; whoever reads it breaks the response off."""
         self.fail(ResponseDropped(BROKEN_OFF))
 
-    def fail(self, error: BaseException) -> None:
-        """Raise `error` where the response is awaited or read."""
-        self._error = error
+    def fail(self, error: BaseException, unheard: Callable[[], None] | None = None) -> None:
+        """Raise `error` where the response is awaited or read; call `unheard` where it is neither any more."""
+        self._error, self._unheard = error, unheard
         if not self.opened.done():
             self.opened.set_result(None)
         self._close()
 
     def raise_error(self) -> NoReturn:
         """Raise what it failed with, and forget that: its traceback has this feed, and they would keep each other."""
-        error, self._error = self._error, None
+        error, self._error, self._unheard = self._error, None, None
         try:
             raise error or ResponseDropped(BROKEN_OFF)
         finally:
@@ -188,6 +189,9 @@ class Feed(Made):
         self._close()
         if self.opened.done():
             self.opened = self._over  # a Response whose body was not begun and this feed would keep each other
+        unheard, self._unheard = self._unheard, None
+        if unheard is not None:
+            unheard()
 
     def body(self) -> Body:
         """All of it when it is at hand already, else the pieces as they come."""
@@ -230,11 +234,12 @@ class _Bridged:
     _phase: Phase
 
     async def _fail(self, error: BaseException) -> None:
+        tell = partial(failure.report, error, self._feed.request, self._call)
         if self._phase is Phase.DONE or self._feed.is_given_up:
-            failure.report(error, self._feed.request, self._call)
+            tell()
             return
         self._phase = Phase.DONE
-        self._feed.fail(error)
+        self._feed.fail(error, tell)
 
     def _cancelled(self) -> None:
         self._phase = Phase.DONE
