@@ -1,13 +1,15 @@
 """Clients that are slow, endless, wrong or silent: what they are told, and that they can hear it."""
 
 import asyncio
+import socket
 
 import pytest
 
 from changeover.workers.channel.limits import Limits
+from changeover.workers.channel.outlet import RESET
 from changeover.workers.channel.phases import Phase
-from changeover.workers.serving.exchange import Exchange
-from tests.waits import until
+from changeover.workers.serving.exchange import Disconnected, Exchange
+from tests.waits import DEADLINE, until
 from tests.wire import Client, answer_with, chunked, field_of, get, post, serving
 
 QUICK = Limits(head_timeout=0.05, body_timeout=0.05, keep_alive=0.05, first_byte=0.05, write_timeout=0.05, linger=0.05)
@@ -70,6 +72,34 @@ async def test_a_bad_chunk_after_the_answer_has_begun_cuts_the_connection() -> N
         await client.exactly(len(b"5\r\nbegun\r\n"))
         client.send(b"bad\n")
         assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("spoiled", ["a bad chunk", "an early end", "a body that does not come"])
+async def test_who_answers_a_client_that_spoils_its_body_meanwhile_hears_that_it_is_gone(spoiled: str) -> None:
+    """It is no fault of the application, and not logged as one."""
+
+    async def answer(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(b"begun")
+        reading = asyncio.ensure_future(exchange.request.body())
+        while exchange.connected:
+            await asyncio.sleep(0)
+        exchange.write(b"to nobody")
+        exchange.end()
+        with pytest.raises(Disconnected):
+            await reading
+
+    async with serving(answer, Limits(body_timeout=0.05)) as server:
+        client = await server.client()
+        client.send(chunked("/", b"good")[:-5])
+        await client.head()
+        if spoiled == "a bad chunk":
+            client.send(b"bad\n")
+        elif spoiled == "an early end":
+            client.shut()
+        assert await client.rest() == b"5\r\nbegun\r\n"
+        await until(lambda: not server.dispatcher.tasks)
+        assert not server.dispatcher.faults
 
 
 async def test_a_bad_chunk_behind_a_complete_answer_is_not_answered_again() -> None:
@@ -300,3 +330,35 @@ async def test_phases_are_counted() -> None:
         expected = {Phase.NEW: 1, Phase.IDLE: 1, Phase.HEAD: 1, Phase.BODY: 1, Phase.BUSY: 1}
         await until(lambda: server.connections.phases() == expected)
         gate.set()
+
+
+UNREAD = {
+    "requests": get() * 4_000,  # the kernel has room for them: behind what it has none for no end is seen
+    "a body": post("/", b"x" * 300_000),
+    "a part of one": post("/", b"x" * 600_000)[:300_000],
+}
+
+
+@pytest.mark.parametrize(
+    ("unread", "resets"), [("requests", False), ("requests", True), ("a body", True), ("a part of one", True)]
+)
+async def test_that_a_client_left_is_heard_though_nobody_reads_what_it_had_sent(unread: str, resets: bool) -> None:
+    heard = asyncio.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await exchange.wait_disconnected()
+        heard.set()
+
+    async with serving(wait, Limits(half_closed=0.05)) as server:
+        client = await server.client()
+        client.send(get() + UNREAD[unread] if unread == "requests" else UNREAD[unread])
+        await client.writer.drain()
+        await until(lambda: server.dispatcher.seen)
+        [connection] = server.connections
+        await until(lambda: not connection._reading, "it to be read no further")  # type: ignore[attr-defined]
+        assert not heard.is_set()
+        if resets:
+            own = client.writer.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.writer.transport.abort()
+        await asyncio.wait_for(heard.wait(), DEADLINE)

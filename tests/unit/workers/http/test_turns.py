@@ -9,7 +9,10 @@ import pytest
 from changeover.workers.channel.outlet import MANY, RESET, STRETCH
 from changeover.workers.http.body import ChunkScanner
 from changeover.workers.http.upload import STEP
+from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.exchange import Disconnected, Exchange
+from changeover.workers.serving.pipeline import Pipeline
+from tests.exchange import Served
 from tests.memory_connection import MemoryConnection
 from tests.waits import until
 from tests.wire import FakeDispatcher, echo, get, serving
@@ -204,3 +207,15 @@ async def test_who_writes_to_a_client_that_is_gone_lets_others_hear_of_it() -> N
         client.writer.transport.abort()
         await until(lambda: not server.dispatcher.tasks, "the writer to stop")
         assert not server.dispatcher.faults
+
+
+async def test_who_asks_again_and_again_for_what_no_route_takes_leaves_turns_to_others() -> None:
+    memory = MemoryConnection()
+    memory.connection.site.dispatcher = Served(Pipeline("shop"), route=Route("shop", "/shop")).dispatcher
+    memory.feed(get("/elsewhere") * PIECES)
+    answered = most = 0
+    while answered < PIECES:
+        now = memory.transport.written.count(b"HTTP/1.1 404 ")
+        most, answered = max(most, now - answered), now
+        await asyncio.sleep(0)
+    assert most == 1

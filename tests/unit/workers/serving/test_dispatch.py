@@ -41,6 +41,7 @@ async def test_no_routes_answer_503_and_no_match_404() -> None:
     empty = LiveDispatcher(FixedAdmission(FixedGeneration(0, EMPTY_ROUTER)), worker=0, epoch_header=True)
     exchange = MemoryExchange()
     assert empty.dispatch(exchange)
+    await until(lambda: exchange.ended, "an answer")
     assert (exchange.status, exchange.ended, exchange.headers["x-changeover-epoch"]) == (503, True, "0")
     served = Served(Pipeline("shop", (), hello), route=Route("shop", "/shop"))
     assert (await served.get("/other")).status == 404

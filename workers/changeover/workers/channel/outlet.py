@@ -13,6 +13,7 @@ from changeover.workers.channel.nearby import narrow
 from changeover.workers.channel.phases import Phase, Sight
 from changeover.workers.channel.secured import Secured
 from changeover.workers.channel.unacknowledged import acknowledged, unacknowledged
+from changeover.workers.channel.unheard import has_left
 from changeover.workers.channel.waiters import Waiters
 
 JOIN = 32 * 1024
@@ -103,6 +104,11 @@ class Outlet:
     def closing(self) -> bool:
         """Whether nothing is to be read any more, also where another process goes on with the socket."""
         return self.course is Course.CLOSED or self._transport.is_closing()
+
+    @property
+    def client_left(self) -> bool:
+        """Whether the client has shut its write side or is gone, also where nobody reads from it; dear."""
+        return self.client_shut or has_left(self._transport)
 
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""

@@ -74,9 +74,8 @@ class HttpConnection(Contact):
         self.exchange: WireExchange | None = None
         self._opened = opened
         self._unread = Unread(site.limits)
-        self._held = False
         self._upload: Upload | None = None
-        self._advancing, self._reading = False, True
+        self._held, self._advancing, self._reading = False, False, True
 
     # What the loop calls.
 
@@ -184,7 +183,7 @@ class HttpConnection(Contact):
             return sight_between(self.requests, begun=bool(self._unread.data), held=self._held)
         if self._upload is not None and (self._upload.incoming is None or self._upload.incoming.wanted):
             return Sight(Phase.BODY, self._upload.received)
-        if self.outlet.client_shut:
+        if self.outlet.client_shut or (not self._reading and self.outlet.client_left):
             return Sight(Phase.HALF_CLOSED, self.outlet.sent)
         return Sight(Phase.BUSY, self.requests)
 
@@ -379,7 +378,8 @@ class HttpConnection(Contact):
         if exchange is None and self._upload is not None:
             self._linger()
         elif exchange is not None and exchange.stage is Stage.SENT:
-            exchange.abort()
+            exchange.lose()  # it is the client's fault
+            self.cut(reset=exchange.head.version == "1.0")
         else:
             if exchange is not None:
                 exchange.lose(error)

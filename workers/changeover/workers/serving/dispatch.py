@@ -1,5 +1,6 @@
 """The read path: stamp, admit, match, lease, answer."""
 
+import asyncio
 import contextvars
 from time import monotonic_ns
 from typing import Protocol
@@ -94,8 +95,10 @@ class LiveDispatcher:
         return True
 
     def _miss(self, exchange: Exchange, mismatch: Mismatch, stamp: RawHeaders) -> None:
+        """Answer it in a turn of its own, as all that a route takes: a client may ask for thousands at a time."""
         self._counters.note_miss(mismatch.outcome.name.lower())
-        self._context.copy().run(Reply(exchange, stamp).send_problem, unrouted.response(mismatch))
+        send, answer = Reply(exchange, stamp).send_problem, unrouted.response(mismatch)
+        asyncio.get_running_loop().call_soon(send, answer, context=self._context.copy())
 
     def dispatch_upgrade(self, upgrade: Upgrade) -> bool:
         """Take a request for a WebSocket, or answer False; where none is spoken it is a request like any other."""
