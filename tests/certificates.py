@@ -22,6 +22,10 @@ class Authority:
         """Write its own certificate, for clients that read one from a file."""
         self._ca.cert_pem.write_to_path(file)
 
+    def identify(self, context: ssl.SSLContext, name: str) -> None:
+        """Give a client a certificate of its own."""
+        self._ca.issue_cert("agent@shop.example", common_name=name).configure_cert(context)
+
     def client(self, *alpn: str) -> ssl.SSLContext:
         """What a client needs to talk to who holds one of them."""
         context = ssl.create_default_context()

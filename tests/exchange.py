@@ -12,7 +12,7 @@ from changeover.workers.serving.arrival import Made
 from changeover.workers.serving.contract import Headers, Request
 from changeover.workers.serving.dispatch import LiveDispatcher
 from changeover.workers.serving.exchange import Disconnected, RawHeaders, Undone, sized
-from changeover.workers.serving.handshake import HandshakeOutcome
+from changeover.workers.serving.handshake import NO_HANDSHAKE, HandshakeOutcome
 from changeover.workers.serving.lease import UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.router import ApplicationRouter, Target
@@ -30,6 +30,7 @@ class MemoryExchange(Made):
         complete: Whether the body ends after them.
         held: The whole body, which came with the head.
         window: Bytes that the client takes before `drain` waits for `take`.
+        outcome: How its connection came about.
     """
 
     def __init__(
@@ -42,15 +43,18 @@ class MemoryExchange(Made):
         complete: bool = True,
         held: bytes = b"",
         window: int = 1 << 30,
+        outcome: HandshakeOutcome = NO_HANDSHAKE,
     ) -> None:
         path, _, query = target.partition("?")
         body = tuple(body)
+        self._outcome = outcome
         self._request = Request(
             method,
             path,
             raw_path=path.encode(),
             query=query.encode(),
             headers=Headers(list(headers)),
+            scheme=outcome.scheme,
             client=("192.0.2.1", 50000),
             server=("127.0.0.1", 8000),
             receive=self.receive if body or not complete else None,
@@ -81,7 +85,7 @@ class MemoryExchange(Made):
 
     @property
     def outcome(self) -> HandshakeOutcome:
-        return HandshakeOutcome()
+        return self._outcome
 
     async def receive(self) -> bytes | None:
         while not self._body:

@@ -40,6 +40,20 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body"})
 """
 
+KNOWING = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    name = scope["extensions"]["tls"]["client_cert_name"]
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": name})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": name.encode()})
+"""
+
 
 class Secured:
     """A service with a certificate, and clients that check it."""
@@ -160,6 +174,25 @@ async def test_a_stream_that_the_new_code_begins_over_a_tls_connection_of_old_ha
         for number in range(20):
             assert await connection.chunk() == b"%d" % number
         assert await connection.chunk() == b""
+
+
+async def test_an_application_knows_its_client_by_its_certificate_whatever_it_speaks(secured: Secured) -> None:
+    (secured.story.folder / "main.py").write_text(KNOWING)
+    authority = secured.story.folder / "ca.pem"
+    AUTHORITY.write_own(authority)
+    async with secured.server(f"--ca-certs={authority}") as server:
+        host, _, port = server.addresses[0].rpartition(":")
+        own, old, new = (AUTHORITY.client(*alpn) for alpn in ((), ("http/1.1",), ("h2",)))
+        for context in (own, old, new):
+            AUTHORITY.identify(context, "agent,O=Bank")
+        opened = await asyncio.open_connection(host, int(port), ssl=old, server_hostname="shop.example")
+        over_http1, over_http2 = Connection(*opened), await Http2Client.connect(host, int(port), new)
+        address = f"wss://{server.addresses[0]}/"
+        async with websockets.connect(address, ssl=own, server_hostname="shop.example") as socket:
+            told = [(await over_http1.get("/")).body, (await over_http2.get("/")).body.decode(), await socket.recv()]
+        assert [str(name).startswith(r"CN=agent\,O=Bank,") for name in told] == [True] * 3, told
+        over_http1.close()
+        await over_http2.close()
 
 
 async def test_a_trusted_proxy_says_who_the_client_is(story: Story, secured: Secured) -> None:

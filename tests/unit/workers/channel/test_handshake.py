@@ -63,8 +63,8 @@ async def test_a_client_shows_a_certificate_where_it_must(tmp_path: Path, certif
     channel = ServerChannel(spec(certified("shop.example", client="required")), tmp_path)
     async with served(channel) as site:
         context = client_context()
-        AUTHORITY.issue_cert("agent@shop.example", common_name="agent").configure_cert(context)
-        assert b"CN=agent" in await site.say(LAST, context)
+        AUTHORITY.issue_cert("agent@shop.example", common_name="agent,O=Bank").configure_cert(context)
+        assert rb"CN=agent\,O=Bank," in await site.say(LAST, context)
         with pytest.raises((ssl.SSLError, ConnectionError)):
             assert await site.say(LAST, client_context()) == b""
             raise ConnectionError("closed without an alert")

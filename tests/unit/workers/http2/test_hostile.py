@@ -283,6 +283,16 @@ async def test_a_request_that_cannot_be_served_is_answered(head: list[tuple[str,
         assert (await client.get()).status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/" + 9000 * "a"], ids=["served", "refused at its head"])
+async def test_an_answer_to_head_has_no_body_whoever_gives_it(path: str) -> None:
+    async with spoken() as (_, client):
+        number = client.ask(path, "HEAD")
+        answer = await client.answer(number)
+        assert (answer.status, answer.body, answer.frames, answer.ended) == (200 if path == "/" else 414, b"", [], True)
+        assert int(answer.fields["content-length"]) > 0
+        assert (await client.get("/")).body == b"GET / "
+
+
 async def test_a_body_that_is_too_long_is_answered_whether_announced_or_not() -> None:
     async with spoken(limits=Limits(body=1000)) as (_, client):
         announced = client.ask("/", "POST", [("content-length", "2000")], more=True)

@@ -21,7 +21,8 @@ SOURCE = dedent(
     def create_wsgi(config=None, testing=False): return flask_like
     def flask_like(environ, start_response): ...
     def with_more(environ, start_response, more=None): ...
-    def anything(*args): ...
+    def anything(*args, **more): ...
+    async def anything_awaited(*args, **more): ...
     @service
     async def native(request, call): ...
     class Quote(Service):
@@ -62,7 +63,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         ("loaded_shop:app", Interface.ASGI),
         ("loaded_shop:Holder.inner", Interface.ASGI),
         ("loaded_shop:instance", Interface.ASGI),
-        ("loaded_shop:anything", Interface.ASGI),
+        ("loaded_shop:anything_awaited", Interface.ASGI),
         ("loaded_shop:old", Interface.ASGI),
         ("loaded_shop:Two", Interface.ASGI),
         ("loaded_shop:flask_like", Interface.WSGI),
@@ -85,7 +86,8 @@ def test_a_factory_is_called(folder: Path, factory: str, made: str) -> None:
 
 
 def test_it_is_called_as_it_is_said_to_be(folder: Path) -> None:
-    assert load("loaded_shop:anything", directory=folder, interface=Interface.WSGI).interface is Interface.WSGI
+    for said in (Interface.WSGI, Interface.ASGI):
+        assert load("loaded_shop:anything", directory=folder, interface=said).interface is said
     assert load("loaded_shop:flask_like", directory=folder, interface=Interface.WSGI).interface is Interface.WSGI
 
 
@@ -144,6 +146,7 @@ def test_what_is_found_becomes_what_answers(folder: Path) -> None:
         ("loaded_shop:app.inner", "has no attribute 'inner'"),
         ("loaded_shop:create", "add --factory"),
         ("loaded_shop:create_wsgi", "add --factory"),
+        ("loaded_shop:anything", "say so with -k asgi or -k wsgi"),
         ("loaded_shop:four", "neither with (scope, receive, send) nor with (environ, start_response)"),
         ("loaded_shop:Instance", "is the class type and not an instance"),
         ("loaded_shop:number", "is a int and cannot be called"),

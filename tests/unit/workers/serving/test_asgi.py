@@ -13,6 +13,7 @@ from changeover.workers.protocol.snapshot import Route
 from changeover.workers.serving.asgi import Application, AsgiCallable, Message, Receive, Scope, Send
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
+from changeover.workers.serving.handshake import HandshakeOutcome, Proxied
 from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
@@ -80,6 +81,32 @@ async def test_the_scope_says_what_was_asked() -> None:
     ]
     seen[0]["state"]["mine"] = 1
     assert application.state == {"pool": pool}
+
+
+@every_way
+@pytest.mark.parametrize(("subject", "name"), [("CN=agent", "CN=agent"), ("", None)])
+async def test_a_client_s_certificate_is_told_in_the_extension_for_it(way: Way, subject: str, name: str | None) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["extensions"].get("tls"))
+        await send(START)
+        await send(END)
+
+    proxied = Proxied(("192.0.2.9", 1), tls="TLSv1.3")
+    for outcome in (HandshakeOutcome(tls="TLSv1.3", subject=subject), HandshakeOutcome(proxied=proxied)):
+        await served(app, way).ask(MemoryExchange(outcome=outcome))
+    assert seen == [
+        {
+            "server_cert": None,
+            "client_cert_chain": [],
+            "client_cert_name": name,
+            "client_cert_error": None,
+            "tls_version": 0x0304,
+            "cipher_suite": None,
+        },
+        None,
+    ]
 
 
 async def test_a_mounted_route_becomes_the_root_path() -> None:

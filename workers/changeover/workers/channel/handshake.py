@@ -10,12 +10,13 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import msgspec
 
 from changeover.workers.channel.addresses import client_of, server_of
 from changeover.workers.channel.connection import Connection, Initializer, Owner
+from changeover.workers.channel.distinguished_name import distinguished_name
 from changeover.workers.channel.opening import Driven, open_transport
 from changeover.workers.channel.proxy import V2_LONGEST, BadProxyHeader, ProxyHeader, length_of, parse
 from changeover.workers.channel.secured import Secured
@@ -250,7 +251,7 @@ class Handshake:
             tls="" if session is None else session.version() or "",
             alpn="" if session is None else session.selected_alpn_protocol() or "",
             sni=self._channel.names.take(session) or header.authority,
-            subject="" if session is None else _subject(session.getpeercert() or {}),
+            subject="" if session is None else distinguished_name((session.getpeercert() or {}).get("subject", ())),
             proxied=Proxied(peer, header.authority, header.tls) if self._proxied else None,
         )
 
@@ -318,14 +319,6 @@ def _peer_of(accepted: socket.socket) -> tuple[str, int] | None:
     except OSError:
         return None
     return name[0], name[1]
-
-
-def _subject(certificate: dict[str, Any]) -> str:
-    parts = [pair for group in certificate.get("subject", ()) for pair in group]
-    return ",".join(f"{_SHORT.get(kind, kind)}={value}" for kind, value in reversed(parts))
-
-
-_SHORT = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
 
 
 def _worded(outcome: HandshakeOutcome) -> str:

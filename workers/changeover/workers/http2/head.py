@@ -40,8 +40,10 @@ class StreamHead(RequestHead, frozen=True):
     expectation: Expectation
 
 
-REFUSED = StreamHead("GET", RequestTarget("/", b"/", b""), (), HTTP2, None, Expectation.NONE)
-"""Stands for one that cannot be served."""
+def refused_head(fields: Iterable[Field]) -> StreamHead:
+    """Stands for one that cannot be served, of which no more is known than whether its answer may have a body."""
+    method = "HEAD" if (b":method", b"HEAD") in fields else "GET"
+    return StreamHead(method, RequestTarget("/", b"/", b""), (), HTTP2, None, Expectation.NONE)
 
 
 def parse_head(fields: Iterable[Field], limits: Limits) -> StreamHead:

@@ -11,7 +11,7 @@ from changeover.workers.http.faults import BadMessage
 from changeover.workers.http2.exchange import StreamExchange
 from changeover.workers.http2.faults import Malformed
 from changeover.workers.http2.frames import PROTOCOL_ERROR
-from changeover.workers.http2.head import REFUSED, parse_head, parse_trailers
+from changeover.workers.http2.head import parse_head, parse_trailers, refused_head
 from changeover.workers.http2.ledger import REFUSAL
 from changeover.workers.http2.logged import LoggedStream
 from changeover.workers.http2.outflow import Rounds
@@ -222,7 +222,7 @@ class Streams:
             self._refuse(number, PROTOCOL_ERROR)
         except BadMessage as error:
             self._tell_refused(error, complete=True)
-            self._open[number] = refused = StreamExchange(self, number, REFUSED, ended=ended)
+            self._open[number] = refused = StreamExchange(self, number, refused_head(event.headers), ended=ended)
             refused.fail(error)
         else:
             self._open[number] = stream = self._make(self, number, head, ended=ended, limit=self._site.limits.body)

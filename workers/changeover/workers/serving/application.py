@@ -147,6 +147,8 @@ _INTERFACES = {
     Shape.NATIVE: Interface.NATIVE,
 }
 _REFUSALS = {
+    Shape.ANYTHING: "{name} takes whatever it is given, so its shape does not tell how it is called; "
+    "say so with -k asgi or -k wsgi",
     Shape.FACTORY: "{name} takes no arguments: it looks like a factory that makes an application; add --factory",
     Shape.CLASS: "{name} is the class {type} and not an instance of it; name an instance",
     Shape.NOT_CALLABLE: "{name} is a {type} and cannot be called; name an application, "

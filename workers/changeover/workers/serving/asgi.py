@@ -5,6 +5,7 @@ from typing import Any
 
 from changeover.workers.serving.contract import CallContext, Request
 from changeover.workers.serving.exchange import Exchange
+from changeover.workers.serving.handshake import HandshakeOutcome
 from changeover.workers.serving.lifespan import Lifespan
 
 Message = MutableMapping[str, Any]
@@ -19,6 +20,9 @@ silent, so an event stream without events would hold its lease until the next ev
 
 EXTENSIONS: dict[str, Any] = {"http.response.pathsend": {}, "http.response.trailers": {}}
 """What an application may send beside what every server takes."""
+
+TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+"""What ASGI calls those that are spoken here: their number in the protocol."""
 
 
 class Application:
@@ -71,7 +75,7 @@ class Application:
             return self.scope_of(made, call)
         head, wire, prefix = exchange.head, exchange.wire, self.root_path
         target = head.target
-        return {
+        scope = {
             "type": "http",
             "asgi": VERSIONS,
             "http_version": head.version,
@@ -87,6 +91,9 @@ class Application:
             "state": self.state.copy(),
             "extensions": EXTENSIONS.copy(),
         }
+        if wire.scheme == "https":
+            _tell_tls(scope, exchange.outcome)
+        return scope
 
     def scope_of(self, request: Request, call: CallContext) -> Scope:
         """The scope of one request."""
@@ -107,6 +114,21 @@ class Application:
             "state": self.state.copy(),
             "extensions": EXTENSIONS.copy(),
         }
+        if request.scheme == "https":
+            _tell_tls(scope, call.connection)
         if call.extensions:
             scope["extensions"]["changeover"] = call.extensions
         return scope
+
+
+def _tell_tls(scope: Scope, outcome: HandshakeOutcome) -> None:
+    """Say who the client is by its certificate, as ASGI's extension `tls` does; nothing of a proxy's TLS."""
+    if outcome.tls:
+        scope["extensions"]["tls"] = {
+            "server_cert": None,
+            "client_cert_chain": [],
+            "client_cert_name": outcome.subject or None,
+            "client_cert_error": None,
+            "tls_version": TLS_VERSIONS.get(outcome.tls),
+            "cipher_suite": None,
+        }

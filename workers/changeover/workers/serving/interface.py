@@ -18,6 +18,8 @@ class Shape(enum.Enum):
     NATIVE = "(request, call)"
     """Marked with `@service`, or an instance of a Service."""
     FACTORY = "()"
+    ANYTHING = "(*args)"
+    """Anything at all, and it is no coroutine: WSGI and ASGI behind a wrapper that passes on what it gets."""
     CLASS = "a class"
     NOT_CALLABLE = "not callable"
     UNKNOWN = "otherwise"
@@ -40,6 +42,8 @@ def shape_of(value: Any) -> Shape:
         return Shape.ASGI3
     if isinstance(value, type):
         return _shape_of_class(value, signature)
+    if _takes_anything(signature) and not _is_asynchronous(value):
+        return Shape.ANYTHING
     return _shape(signature)
 
 
@@ -62,6 +66,15 @@ def _shape(signature: inspect.Signature) -> Shape:
     if next(iter(signature.parameters)) in _ENVIRON and takes(signature, 2):
         return Shape.WSGI
     return next((shape for arguments, shape in _BY_ARITY if takes(signature, arguments)), Shape.UNKNOWN)
+
+
+def _takes_anything(signature: inspect.Signature) -> bool:
+    first = next(iter(signature.parameters.values()), None)
+    return first is not None and first.kind is first.VAR_POSITIONAL
+
+
+def _is_asynchronous(value: Any) -> bool:
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__)
 
 
 def takes(signature: inspect.Signature, arguments: int) -> bool:
