@@ -10,6 +10,7 @@ from changeover.workers.http.exchange import WireExchange
 from changeover.workers.http.faults import BadResponse
 from changeover.workers.http.incoming import HIGH_WATER, Source
 from changeover.workers.serving.exchange import Disconnected, Exchange
+from tests.memory_connection import MemoryConnection
 from tests.waits import until
 from tests.wire import answer_with, chunked, echo, field_of, get, post, serving
 
@@ -196,6 +197,17 @@ async def test_a_head_request_learns_the_length_that_get_would_have() -> None:
         client.send(get(method="HEAD"))
         assert field_of(await client.head(), b"content-length") == b"100"
         assert not server.dispatcher.faults
+
+
+@pytest.mark.parametrize("step", [1, 1 << 16], ids=["bytewise", "at once"])
+async def test_a_head_request_that_is_refused_is_sent_no_body(step: int) -> None:
+    raw, memory = b"HEAD / HTTP/1.1\r\n\r\n", MemoryConnection()
+    for start in range(0, len(raw), step):
+        memory.feed(raw[start : start + step])
+    await memory.settle()
+    assert memory.transport.written.startswith(b"HTTP/1.1 400 ")
+    assert memory.transport.written.endswith(b"\r\n\r\n")
+    assert memory.transport.closed
 
 
 async def test_a_head_request_learns_no_length_while_the_body_is_not_complete() -> None:

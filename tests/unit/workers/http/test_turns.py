@@ -15,7 +15,7 @@ from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import Served
 from tests.memory_connection import MemoryConnection
 from tests.waits import until
-from tests.wire import FakeDispatcher, echo, get, serving
+from tests.wire import FakeDispatcher, answer_with, echo, get, serving
 
 PIECE = b"x" * 65536
 PIECES = 64
@@ -104,17 +104,18 @@ UPLOAD = b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("taken", [True, False])
 async def test_a_body_in_many_small_chunks_leaves_turns_to_others(
-    together: bool, monkeypatch: pytest.MonkeyPatch
+    together: bool, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, count, scan = 0, 30_000, ChunkScanner.scan
 
     def counted(scanner: ChunkScanner, data: bytes) -> int:
         nonlocal seen
         before = scanner.chunks
-        taken = scan(scanner, data)
+        end = scan(scanner, data)
         seen += scanner.chunks - before
-        return taken
+        return end
 
     most = 0
 
@@ -126,15 +127,16 @@ async def test_a_body_in_many_small_chunks_leaves_turns_to_others(
             most = max(most, seen - before)
 
     monkeypatch.setattr(ChunkScanner, "scan", counted)
-    async with serving(echo) as server:
+    async with serving(echo if taken else answer_with(200, [])) as server:
         client = await server.client()
         watching = asyncio.ensure_future(watch())
         client.send(UPLOAD + (CHUNK * count if together else b""))
-        await until(lambda: server.dispatcher.tasks)
-        client.send((b"" if together else CHUNK * count) + b"0\r\n\r\n")
-        assert await client.response() == (200, b"POST / " + b"x" * count)
+        await until(lambda: server.dispatcher.seen)
+        client.send((b"" if together else CHUNK * count) + b"0\r\n\r\n" + get("/next"))
+        assert await client.response() == (200, b"POST / " + b"x" * count if taken else b"")
+        assert (await client.response())[0] == 200
         watching.cancel()
-        assert 0 < most <= 2 * STEP // len(CHUNK)
+        assert 0 < most <= 2 * (STEP // len(CHUNK) + 1)
 
 
 async def test_a_body_that_is_all_there_is_read_to_its_end_though_its_client_has_shut_its_side() -> None:

@@ -226,8 +226,7 @@ class HttpConnection(Contact):
 
     def finished(self) -> None:
         """The answer is complete: go on to the next message, or close."""
-        self.exchange = None
-        upload, course = self._upload, self.outlet.course
+        self.exchange, upload, course = None, self._upload, self.outlet.course
         if course is _OPEN and upload is None and not self._unread.data and not self.outlet.client_shut:
             return
         if upload is not None:
@@ -310,7 +309,6 @@ class HttpConnection(Contact):
         upload = self._upload
         if upload is not None and self._unread.data and not upload.rests:
             self._unread.drop(self._feed(upload, upload.next_of(self._unread.data)))
-            upload.spend(self._advance)
             return True
         if upload is not None or self.exchange is not None:
             return False
@@ -337,6 +335,7 @@ class HttpConnection(Contact):
 
     def _feed(self, upload: Upload, data: bytes) -> int:
         taken = upload.feed(data)
+        upload.spend(self._advance)
         if upload.complete:
             self._upload = None
         elif upload.excessive:
@@ -385,7 +384,8 @@ class HttpConnection(Contact):
                 exchange.lose(error)
             elif self.site.making is not None:
                 self.site.making.refused(self.client, error)
-            self.fail(error.status, error.fact, bodiless=exchange is not None and exchange.head.method == "HEAD")
+            bodiless = exchange is not None and exchange.head.method == "HEAD"
+            self.fail(error.status, error.fact, bodiless=bodiless or error.bodiless)
 
     def _close_after_last(self) -> None:
         if self.outlet.course is Course.ASKED and self._upload is None and not self._unread.data:

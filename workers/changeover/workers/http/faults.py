@@ -16,11 +16,13 @@ class BadMessage(ChangeoverError):
     Attributes:
         status: What to answer, 400 to 505.
         fact: What is wrong, for the client.
+        bodiless: Whether only the head of an answer was asked for.
     """
 
     def __init__(self, status: int, fact: str) -> None:
         self.status = status
         self.fact = fact
+        self.bodiless = False
         super().__init__(f"{status}: {fact}")
 
     @property

@@ -105,7 +105,8 @@ class HeadParser:
             return known
         try:
             head, upgrade = self._parse(raw)
-        except BadMessage:
+        except BadMessage as error:
+            error.bodiless = raw.startswith(b"HEAD ")
             self._renew()
             raise
         if upgrade or head.length or not head.persistent:

@@ -10,8 +10,12 @@ from changeover.workers.http.incoming import HIGH_WATER, MOST_PARTS, Incoming
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 """Sent to a client that waits for it, once its body is asked for."""
-STEP = 4 * 1024
+STEP = 1024
 """Bytes that are read at a time of a body in chunks, until they turn out to be more than a few bytes long."""
+FEW = 16
+"""Bytes that a chunk takes with its size and line ends; below, there are many in whatever is read."""
+AT_ONCE = MOST_PARTS // 2
+"""Chunks between two rests."""
 
 
 class Upload:
@@ -36,7 +40,7 @@ class Upload:
         self._expectation = expectation
         self._dropped = 0
         self._step = HIGH_WATER if isinstance(body, LengthBody) else STEP
-        self._stint = None if isinstance(body, LengthBody) else Stint(MOST_PARTS)
+        self._stint = None if isinstance(body, LengthBody) else Stint(AT_ONCE)
 
     @property
     def complete(self) -> bool:
@@ -65,7 +69,7 @@ class Upload:
 
     def next_of(self, data: bytearray) -> bytes:
         """What is fed next of what came together with the head: as much as would be read at a time."""
-        return bytes(data if self._stint is None else data[:STEP])
+        return bytes(data if self._stint is None else data[: self._step])
 
     def spend(self, go_on: Callable[[], None]) -> None:
         """Count what was fed last; `go_on` is called after a rest, where there has to be one."""
@@ -74,8 +78,8 @@ class Upload:
 
     def room(self, beyond: int) -> int:
         """How many bytes may be read: no more than may wait for the application, and `beyond` of what follows."""
-        room = least_to_come(self._body) + beyond
-        return room if self.incoming is None else min(room, HIGH_WATER - self.incoming.size, self._step)
+        room = min(least_to_come(self._body) + beyond, self._step)
+        return room if self.incoming is None else min(room, HIGH_WATER - self.incoming.size)
 
     def feed(self, data: bytes) -> int:
         """Take of what has come what belongs to it.
@@ -90,13 +94,13 @@ class Upload:
         piece, taken = body.feed(data)
         self.received += taken
         self._expectation = Expectation.NONE
+        parts = body.parts
+        if parts * FEW > taken:
+            self._step = STEP
+        elif self._step < HIGH_WATER:
+            self._step = min(2 * self._step, HIGH_WATER)
         if self.incoming is not None:
-            parts = body.parts
             self.incoming.put(piece, last=body.complete, parts=parts)
-            if parts >= MOST_PARTS:
-                self._step = STEP
-            elif self._step < HIGH_WATER:
-                self._step = min(2 * self._step, HIGH_WATER)
         else:
             self._dropped += taken
         return taken
