@@ -1,6 +1,8 @@
 """A client lags behind that takes less than a few KiB in a second, measured over some of them."""
 
-from changeover.workers.serving.pace import LEAST, WINDOW, Pace
+import pytest
+
+from changeover.workers.serving.pace import LEAST, SHORTEST, WINDOW, Pace
 
 
 class Clock:
@@ -29,6 +31,17 @@ def test_it_is_measured_at_once_and_after_each_window_and_asked_for_once() -> No
     for seconds, expected in ((0.0, False), (WINDOW - 0.01, False), (0.01, True), (10.0, False)):
         clock.now += seconds
         assert pace.asks() is expected
+
+
+@pytest.mark.parametrize(("rounds", "window"), [(0, WINDOW), (1, WINDOW / 2), (4, SHORTEST), (100, SHORTEST)])
+def test_the_more_others_wait_the_sooner_it_is_measured_again(rounds: int, window: float) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    assert not measured(pace, 5)
+    clock.now += window - 0.01
+    assert not pace.asks(rounds)
+    clock.now += 0.01
+    assert pace.asks(rounds)
 
 
 def test_who_takes_too_little_lags_until_it_takes_enough() -> None:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from time import monotonic
 
 WINDOW = 5.0
-"""Seconds over which it is seen how much a client takes."""
+"""Seconds over which it is seen how much a client takes; as many times less as others wait for all threads in turn."""
+SHORTEST = 1.0
+"""Seconds that are enough then: an honest client may be silent for as long."""
 LEAST = 4096
 """Bytes that it takes in each of them, as it would over a telephone line; slower, it lags behind."""
-TOO_LITTLE = f"less than {LEAST // 1024} KiB/s for {WINDOW:g} s"
+TOO_LITTLE = f"less than {LEAST // 1024} KiB/s"
 LOOK = 0.1
 """Seconds between two looks at it."""
 
@@ -31,9 +33,14 @@ class Pace:
         self._since = 0.0
         self._taken: int | None = None
 
-    def asks(self) -> bool:
-        """Whether it is to be measured now; it asks once for each measure."""
-        if self._asked or (self._taken is not None and self._clock() - self._since < WINDOW):
+    def asks(self, rounds: int = 0) -> bool:
+        """Whether it is to be measured now; it asks once for each measure.
+
+        Args:
+            rounds: How often requests that wait would fill all threads.
+        """
+        window = max(SHORTEST, WINDOW / (1 + rounds))
+        if self._asked or (self._taken is not None and self._clock() - self._since < window):
             return False
         self._asked = True
         return True

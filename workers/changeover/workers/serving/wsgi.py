@@ -51,6 +51,11 @@ class WsgiApplication:
         self.disk = Disk(name)
         self.waiting = 0
 
+    @property
+    def rounds(self) -> int:
+        """How often its requests that wait would fill all its threads."""
+        return self.waiting // self.pool.size
+
     async def close(self, deadline: float) -> None:
         """Let all of its threads end, those that work as soon as they are done.
 

@@ -374,7 +374,7 @@ class WsgiRun(Turn):
             # Room is made first and told then: asked again behind the clear, none is missed.
             if not self._may_go_on(is_enough) and not self._room.wait(seconds or LOOK) and seconds is not None:
                 return
-            if seconds is None and pace.asks():
+            if seconds is None and pace.asks(self._application.rounds):
                 self._courier.post(self._recipient, [_ASKS])
             if pace.lags and self._application.waiting:
                 self._cut_off()
