@@ -32,7 +32,8 @@ from tests.waits import until
 SECOND = 1_000_000_000
 Message = MutableMapping[str, Any]
 
-SLEEPER = "import sys; print('there', flush=True); sys.stdin.read()"
+SLEEPER = "import sys; held = b'x' * (64 << 20); print('there', flush=True); sys.stdin.read()"
+"""Takes more than what shared pages of other processes may take away from ours meanwhile."""
 
 
 def sample(started: float, epoch: int, lasted: float = 0.0) -> Sample:
