@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -69,7 +69,8 @@ async def abandoned(story: Story, workers: int = 2, *arguments: str) -> AsyncIte
     with pytest.raises(ServerFailed):
         async with story.server(workers, *arguments, env=ORPHAN) as server:
             yield server
-            kill(server.pid)
+            with suppress(ProcessLookupError):  # some kill it themselves, before its workers
+                kill(server.pid)
             await until(lambda: not alive(server.pid), "the supervisor to be dead")
 
 
@@ -84,7 +85,11 @@ async def connected(address: str) -> AsyncIterator[Connection]:
 
 
 async def all_serve(server: Server, workers: int = 2) -> list[int]:
-    return serving(await status_when(server, lambda status: len(serving(status)) == workers == len(status.slots)))
+    def so(status: StatusView) -> bool:
+        pids = serving(status)
+        return len(pids) == workers == len(status.slots) and all(map(alive, pids))  # of a death it hears a bit later
+
+    return serving(await status_when(server, so))
 
 
 async def test_a_supervisor_that_starts_again_adopts_workers_and_cuts_over_with_them(story: Story) -> None:
