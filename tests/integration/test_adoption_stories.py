@@ -35,7 +35,9 @@ import os, time
 from types import SimpleNamespace
 
 async def stands_still(seconds):
-    GATE.with_name("blocked").write_text(str(os.getpid()))
+    named = GATE.with_name("blocked")
+    if not named.exists():
+        named.write_text(str(os.getpid()))
     time.sleep(seconds)
 
 asyncio = SimpleNamespace(sleep=stands_still)
