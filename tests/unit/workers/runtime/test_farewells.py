@@ -335,6 +335,18 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
     assert {(each.kind, each.why) for each in told} == {("stream", Farewell.OVERDUE), ("task", Farewell.OVERDUE)}
 
 
+async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class() -> None:
+    told: list[FarewellsSaid] = []
+    stream = lease(LeaseKind.STREAM)
+    left = started_under(stream)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream, left)
+    ending.begin()
+    await until(lambda: ending._looks_behind, "the deadline of what works on")
+    stream.release()
+    await until(lambda: over(left), "its end")
+    ending.close()
+
+
 async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:
     told: list[FarewellsSaid] = []
     first, second = lease(LeaseKind.HTTP, 2.0), lease(LeaseKind.HTTP, 1.0)

@@ -14,7 +14,7 @@ from changeover.workers.serving.asgi import Application, AsgiCallable, Message, 
 from changeover.workers.serving.contract import CallContext, CallNext, Request, Response
 from changeover.workers.serving.handlers import Handler, HandlerKind
 from changeover.workers.serving.handshake import HandshakeOutcome, Proxied
-from changeover.workers.serving.lease import LeaseKind
+from changeover.workers.serving.lease import LeaseKind, UnitSet
 from changeover.workers.serving.pipeline import Pipeline
 from tests.exchange import MemoryExchange, Served
 from tests.waits import until
@@ -518,6 +518,25 @@ async def test_a_lease_that_is_ended_ends_the_application(way: Way) -> None:
     await until(lambda: not serving.units.leases)
     assert cancelled.is_set()
     assert exchange.status == 503
+
+
+async def test_a_request_that_awaits_what_another_had_begun_when_that_is_ended_is_no_request_that_is_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shared: list[asyncio.Task[None]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await shared[0]
+
+    units = UnitSet(())
+    other = units.lease(LeaseKind.TASK, 1, "/other", 0)
+    shared.append(asyncio.ensure_future(asyncio.sleep(60)))
+    other.holder = shared[0]
+    asking = asyncio.ensure_future(served(app).get())
+    await asyncio.sleep(0)
+    assert other.end("its deadline passed")
+    assert (await asking).status == 500
+    assert "CancelledError" in caplog.text
 
 
 @every_way

@@ -105,10 +105,9 @@ class Outlet:
         """Whether nothing is to be read any more, also where another process goes on with the socket."""
         return self.course is Course.CLOSED or self._transport.is_closing()
 
-    @property
-    def client_left(self) -> bool:
-        """Whether the client has shut its write side or is gone, also where nobody reads from it; dear."""
-        return self.client_shut or has_left(self._transport)
+    def has_client_left(self, shut: bool) -> bool:
+        """Whether the client is gone, or has `shut` its write side, also where nobody reads from it; dear."""
+        return has_left(self._transport, shut)
 
     def send(self, pieces: Sequence[bytes], size: int) -> None:
         """Hand bytes to the transport, `size` of them beside a head."""

@@ -183,7 +183,7 @@ class HttpConnection(Contact):
             return sight_between(self.requests, begun=bool(self._unread.data), held=self._held)
         if self._upload is not None and (self._upload.incoming is None or self._upload.incoming.wanted):
             return Sight(Phase.BODY, self._upload.received)
-        if self.outlet.client_shut or (not self._reading and self.outlet.client_left):
+        if self.outlet.client_shut or (not self._reading and self.outlet.has_client_left(self._upload is None)):
             return Sight(Phase.HALF_CLOSED, self.outlet.sent)
         return Sight(Phase.BUSY, self.requests)
 
@@ -378,7 +378,7 @@ class HttpConnection(Contact):
             self._linger()
         elif exchange is not None and exchange.stage is Stage.SENT:
             exchange.lose()  # it is the client's fault
-            self.cut(reset=exchange.head.version == "1.0")
+            self.cut(reset=exchange.ends_with_connection)
         else:
             if exchange is not None:
                 exchange.lose(error)

@@ -29,7 +29,6 @@ HELD_BACK = 16 * 1024
 """Bytes of a body that do not wait for the end of the loop's turn, once its length need not be found out."""
 LAST_CHUNK = b"0\r\n\r\n"
 
-
 _FRESH, _STARTED, _SENT, _OVER, _LOST, _BROKEN = Stage
 _NOTHING, _LENGTH, _CHUNKED, _CLOSE = Framing  # members by their own names: looking them up costs at every request
 
@@ -44,9 +43,7 @@ class WireExchange:
         held: The body that came with the head; empty for none.
 
     Attributes:
-        wire: As above.
-        head: As above.
-        incoming: As above.
+        wire, head, incoming: As above.
         made: See `request`.
         corked: Whether it is to be uncorked at the end of the loop's turn.
     """
@@ -89,8 +86,7 @@ class WireExchange:
         """What handlers and services see: made for who asks first, as applications alone do without it."""
         made = self.made
         if made is None:
-            incoming = self.incoming
-            take = None if incoming is None else incoming.take
+            take = None if self.incoming is None else self.incoming.take
             made = self.made = arrived(self.head, self.wire, take, self._held)
             self._held = b""
         return made
@@ -122,6 +118,11 @@ class WireExchange:
     def stage(self) -> Stage:
         """How far the answer has come."""
         return self._stage
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether its client finds the end of the body by the connection's end alone; once it is started."""
+        return self._framing is _CLOSE
 
     async def receive(self) -> bytes | None:
         """The next piece of the request body, or None at its end.
@@ -210,10 +211,9 @@ class WireExchange:
         if self._framing is _NOTHING:
             self.wire.outlet.leave_out(len(data))
             return
-        piece = data if type(data) is bytes else bytes(data)
         if self._pending is None:
             self._pending = []
-        self._pending.append(piece)
+        self._pending.append(data if type(data) is bytes else bytes(data))
         if self._framing is _LENGTH:
             self._left -= len(data)
             if self._left < 0:

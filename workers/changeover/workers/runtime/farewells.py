@@ -1,6 +1,7 @@
 """Ends what a worker that leaves cannot hand over: class by class under its drain deadline, one by one, and told of."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Iterable
 
@@ -53,7 +54,7 @@ class Farewells:
         self._began = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._overdue: set[Lease] = set()
-        self._ended: set[Lease] = set()
+        self._ended: dict[Lease, float] = {}
         self._looks_behind = False
         self._expected: set[Departing] = set()
         self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
@@ -103,12 +104,15 @@ class Farewells:
             self._expect_ends(each, over)
         if kind is LeaseKind.HTTP:
             self._leave_answered_behind()
+        self._look_behind()
 
     def _is_due(self, lease: Lease) -> bool:
         """Whether it may end by itself: what works on a request that is under way ends with that."""
         if lease in self._overdue:
             return False
-        return lease.under is None or lease.left_behind or lease.under in self._ended
+        if lease.under is None or lease.left_behind:
+            return True
+        return time.monotonic() >= self._ended.get(lease.under, math.inf) + LAST_WORDS
 
     def _over(self, seconds: float) -> frozenset[LeaseKind]:
         """The classes whose deadlines have passed so many seconds after the beginning."""
@@ -156,19 +160,25 @@ class Farewells:
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
         for each in work_for(lease):
             each.staff.leave_behind(each)
-        self._ended.add(lease)
+        self._ended[lease] = time.monotonic()
+        self._look_behind()
+
+    def _look_behind(self) -> None:
         if not self._looks_behind:
             self._looks_behind = True
             self._later(LAST_WORDS, self._end_left_behind)
 
     def _end_left_behind(self) -> None:
-        """End what requests that were told to end have left, or still wait for, if its own deadline has passed."""
+        """End what requests have left that are over, or were told to end and still wait for it, if its own deadline has
+        passed; and look again for as long as there is such work of others."""
         self._looks_behind = False
         over = self._over((time.monotonic_ns() - self._began) / 1e9)
-        for lease in self._leases():
-            if lease.under in self._ended and lease.kind in over and lease not in self._overdue:
-                self._overdue.add(lease)
-                self._end_lease(lease, over)
+        left = [each for each in self._leases() if each.under is not None and each.kind in over]
+        for lease in [each for each in left if self._is_due(each)]:
+            self._overdue.add(lease)
+            self._end_lease(lease, over)
+        if any(each not in self._overdue for each in left):
+            self._look_behind()
 
     def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
         if connection.kind not in over:

@@ -30,7 +30,7 @@ def is_ending(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         counted = task is not None and task.cancelling() > 0
-        return counted or any(isinstance(reason, Ending) for reason in error.args)
+        return counted or any(isinstance(reason, Ending) and reason.ends(task) for reason in error.args)
     return isinstance(error, GeneratorExit)
 
 

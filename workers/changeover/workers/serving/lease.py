@@ -11,10 +11,11 @@ import asyncio
 import enum
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -40,9 +41,22 @@ class Taskless(ABC):
 
 
 class Ending(str):
-    """Why the server ends what holds a lease: the message of its cancellation."""
+    """Why the server ends the task that holds a lease: the message of its cancellation, which others may hear too."""
 
-    __slots__ = ()
+    __slots__ = ("_task",)
+
+    _task: weakref.ref[asyncio.Task[Any]]
+
+    @classmethod
+    def of(cls, task: asyncio.Task[Any], reason: str) -> Self:
+        """That `task` is ended."""
+        ending = cls(reason)
+        ending._task = weakref.ref(task)
+        return ending
+
+    def ends(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether it is that task which is ended, and not one that it waits for."""
+        return task is not None and self._task() is task
 
 
 Holder = asyncio.Task[Any] | threading.Thread | Taskless
@@ -150,7 +164,7 @@ class Lease(msgspec.Struct, eq=False):
         if not isinstance(holder, asyncio.Task) or holder.done():
             return False
         # Cancelled before its first step, a coroutine never runs, and so would neither answer nor release.
-        holder.get_loop().call_soon(holder.cancel, Ending(reason))
+        holder.get_loop().call_soon(holder.cancel, Ending.of(holder, reason))
         return True
 
     def __repr__(self) -> str:
