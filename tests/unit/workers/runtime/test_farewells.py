@@ -335,13 +335,17 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
     assert {(each.kind, each.why) for each in told} == {("stream", Farewell.OVERDUE), ("task", Farewell.OVERDUE)}
 
 
-async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class() -> None:
+async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     told: list[FarewellsSaid] = []
     stream = lease(LeaseKind.STREAM)
     left = started_under(stream)
     ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream, left)
+    looks, look = [stream], ending._end_left_behind
+    monkeypatch.setattr(ending, "_end_left_behind", lambda: (look(), looks.append(stream)))
     ending.begin()
-    await until(lambda: ending._looks_behind, "the deadline of what works on")
+    await until(lambda: len(looks) > 1, "a look for what is left behind")
     stream.release()
     await until(lambda: over(left), "its end")
     ending.close()
