@@ -102,6 +102,21 @@ async def test_who_answers_a_client_that_spoils_its_body_meanwhile_hears_that_it
         assert not server.dispatcher.faults
 
 
+async def test_a_client_of_http_1_0_that_spoils_its_body_gets_what_was_sent_of_an_answer_with_a_length() -> None:
+    async def answer(exchange: Exchange) -> None:
+        exchange.start(200, [(b"content-length", b"10")])
+        exchange.write(b"begun")
+        with pytest.raises(Disconnected):
+            await exchange.request.body()
+
+    async with serving(answer, Limits(body_timeout=0.05)) as server:
+        client = await server.client()
+        client.send(b"POST / HTTP/1.0\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc")
+        await client.head()
+        assert await client.rest() == b"begun"
+        assert not server.dispatcher.faults
+
+
 async def test_a_bad_chunk_behind_a_complete_answer_is_not_answered_again() -> None:
     async with serving(answer_with(200, [(b"content-length", b"2")], b"ok")) as server:
         client = await server.client()

@@ -94,15 +94,16 @@ async def test_a_client_that_opens_no_window_loses_the_stream_and_keeps_the_othe
         assert not server.dispatcher.faults
 
 
-async def test_a_client_that_reads_nothing_is_cut_off() -> None:
-    async def large(exchange: Exchange) -> None:
-        exchange.start(200, [])
-        while exchange.connected:
-            exchange.write(bytes(65536))
-            await exchange.drain()
-        exchange.abort()
+async def without_end(exchange: Exchange) -> None:
+    exchange.start(200, [])
+    while exchange.connected:
+        exchange.write(bytes(65536))
+        await exchange.drain()
+    exchange.abort()
 
-    async with spoken(large, Limits(write_timeout=0.2), window=2**30) as (server, client):
+
+async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+    async with spoken(without_end, Limits(write_timeout=0.2), window=2**30) as (server, client):
         client.engine.increment_flow_control_window(2**30)
         client._reading.cancel()
         client.ask()
@@ -118,20 +119,13 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
 async def test_a_client_that_reads_nothing_is_cut_off_though_it_asks_again_and_again_whether_somebody_is_there() -> (
     None
 ):
-    async def large(exchange: Exchange) -> None:
-        exchange.start(200, [])
-        while exchange.connected:
-            exchange.write(bytes(65536))
-            await exchange.drain()
-        exchange.abort()
-
     async def ping() -> None:
         while True:
             client.engine.ping(b"anybody?")
             client.flush()
             await asyncio.sleep(MOMENT)
 
-    async with spoken(large, Limits(write_timeout=4 * MOMENT), window=2**30) as (server, client):
+    async with spoken(without_end, Limits(write_timeout=4 * MOMENT), window=2**30) as (server, client):
         client.engine.increment_flow_control_window(2**30)
         client._reading.cancel()
         client.ask()
