@@ -1,4 +1,4 @@
-"""Messages of one turn of the loop leave together, in their order; an only answer waits for nothing."""
+"""Messages of one turn of the loop leave together, in their order, and wait for nothing but who sends them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,13 +52,15 @@ async def test_answers_to_what_came_together_leave_together(fields: str, writes:
         assert len(writes) == 1
 
 
-async def test_an_only_answer_is_not_held_back(writes: list[int]) -> None:
+async def test_answers_leave_when_what_speaks_waits_and_not_a_turn_later(writes: list[int]) -> None:
+    def count(before: int) -> None:
+        left.append(len(writes) - before)
+
     async def answer(socket: WebSocket, call: CallContext) -> None:
         await socket.accept()
         async for message in socket:
-            before = len(writes)
+            asyncio.get_running_loop().call_soon(count, len(writes))
             await socket.send(message)
-            left.append(len(writes) - before)
 
     left: list[int] = []
     async with speaking(WebSocketService("test:answer", answer)) as server:
@@ -69,18 +71,85 @@ async def test_an_only_answer_is_not_held_back(writes: list[int]) -> None:
     assert left == [1, 1, 1]
 
 
-async def test_of_several_answers_to_one_message_the_first_leaves_at_once_and_the_rest_together(
-    writes: list[int],
-) -> None:
+async def test_several_answers_to_one_message_leave_together(writes: list[int]) -> None:
     async with speaking(SEVERAL) as server:
         client = await server.raw()
         for _ in range(2):
             client.send(frame(TEXT))
             assert await heard(client, 10) == [b"%d" % number for number in range(10)]
-        assert writes == [3, 27, 3, 27]
+        assert writes == [30, 30]
 
 
-async def test_messages_before_an_end_leave_before_it() -> None:
+async def test_messages_that_nobody_asked_for_leave_together(writes: list[int]) -> None:
+    async def tell(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        for number in range(10):
+            await socket.send(str(number))
+        await asyncio.sleep(0.01)
+        for number in range(10):
+            await socket.send(str(number))
+        await socket.receive()
+
+    async with speaking(WebSocketService("test:tell", tell)) as server:
+        client = await server.raw()
+        await heard(client, 20)
+        assert writes == [30, 30]
+
+
+async def test_messages_of_another_task_leave_together(writes: list[int]) -> None:
+    async def tell(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tell_ten(socket))
+        await socket.receive()
+
+    async def tell_ten(socket: WebSocket) -> None:
+        for number in range(10):
+            await socket.send(str(number))
+
+    async with speaking(WebSocketService("test:tell", tell)) as server:
+        client = await server.raw()
+        await heard(client, 10)
+        assert writes == [30]
+
+
+async def test_what_one_websocket_says_over_another_one_leaves_together(writes: list[int]) -> None:
+    sockets: list[WebSocket] = []
+
+    async def tell_all(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        sockets.append(socket)
+        async for _ in socket:
+            for number in range(10):
+                for other in sockets:
+                    await other.send(str(number))
+
+    async with speaking(WebSocketService("test:tell_all", tell_all)) as server:
+        clients = [await server.raw() for _ in range(3)]
+        clients[0].send(frame(TEXT))
+        for client in clients:
+            assert await heard(client, 10) == [b"%d" % number for number in range(10)]
+        assert writes == [30, 30, 30]
+
+
+async def test_messages_behind_a_time_limit_of_the_application_leave_together(writes: list[int]) -> None:
+    async def wait(socket: WebSocket, call: CallContext) -> None:
+        await socket.accept()
+        try:
+            async with asyncio.timeout(0.01):
+                await socket.receive()
+        except TimeoutError:
+            for number in range(10):
+                await socket.send(str(number))
+        await socket.receive()
+
+    async with speaking(WebSocketService("test:wait", wait)) as server:
+        client = await server.raw()
+        await heard(client, 10)
+        assert writes == [30]
+
+
+async def test_messages_before_an_end_leave_before_it_and_with_it(writes: list[int]) -> None:
     async def leaving(socket: WebSocket, call: CallContext) -> None:
         await socket.accept()
         for number in range(3):
@@ -91,6 +160,7 @@ async def test_messages_before_an_end_leave_before_it() -> None:
         client = await server.raw()
         assert await heard(client, 3) == [b"0", b"1", b"2"]
         assert await client.closing() == (4000, "done")
+    assert len(writes) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
@@ -114,7 +184,7 @@ async def test_no_more_is_held_back_than_is_cheap_to_join(writes: list[int]) -> 
     async with speaking(WebSocketService("test:long", long)) as server:
         client = await server.raw()
         assert await heard(client, 9) == [piece] * 9
-        assert [size // len(piece) for size in writes] == [1, 4, 4]
+        assert [size // len(piece) for size in writes] == [4, 4, 1]
         assert max(writes) < JOIN + 2 * len(piece)
 
 

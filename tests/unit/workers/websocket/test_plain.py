@@ -44,7 +44,7 @@ class Reading:
             if isinstance(event, Frame) and event.opcode in DATA:
                 self._inbox.put(event)
         self.said += b"".join(self.protocol.data_to_send())
-        while self._inbox:
+        while self._inbox.messages:
             self.messages.append(self._inbox.pop())
 
     def end(self) -> tuple[list[WebSocketMessage], bytes, State]:
@@ -177,7 +177,7 @@ def test_a_message_as_long_as_it_may_be_is_read_and_a_longer_one_is_not() -> Non
     assert inbox.pop() == "x" * 200
     longer = masked(TEXT, b"x" * 201)
     assert PlainFrames(200).take(longer, inbox) == longer
-    assert not inbox
+    assert not inbox.messages
 
 
 def test_a_text_that_is_no_utf_8_is_told_after_the_messages_before_it() -> None:
@@ -185,7 +185,7 @@ def test_a_text_that_is_no_utf_8_is_told_after_the_messages_before_it() -> None:
     with pytest.raises(UnicodeDecodeError):
         PlainFrames(200).take(masked(TEXT, b"good") + masked(TEXT, b"\xff"), inbox)
     assert inbox.pop() == "good"
-    assert not inbox
+    assert not inbox.messages
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])

@@ -65,11 +65,17 @@ class Session(Protocol):
         """
 
     def send(self, message: WebSocketMessage) -> None:
-        """Send a message; never blocks.
+        """Send a message, with the turn of the loop; never blocks.
 
         Raises:
             WebSocketClosed: It is closed.
         """
+
+    def begin(self) -> None:
+        """What speaks over it goes on: what is sent from now on leaves when it rests."""
+
+    def rest(self) -> None:
+        """What speaks over it waits, or has ended: what it has sent leaves."""
 
     @property
     def pressed(self) -> bool:

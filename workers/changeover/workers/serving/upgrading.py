@@ -5,6 +5,7 @@ around handlers stand before it, and outbound handlers see what it is answered w
 """
 
 import asyncio
+from collections.abc import Awaitable
 from contextvars import Context
 
 from changeover.workers.errors import ChangeoverError
@@ -19,6 +20,7 @@ from changeover.workers.serving.moving import Whereto
 from changeover.workers.serving.pipeline import Pipeline
 from changeover.workers.serving.reply import Progress, Reply
 from changeover.workers.serving.session import RESTART, CloseCode, Upgrade, WebSocketClosed
+from changeover.workers.serving.speaker import Speaker
 from changeover.workers.serving.websocket import MessageService, WebSocket, WebSocketService
 
 ACCEPTED = 101
@@ -105,7 +107,8 @@ class Upgrading:
             self._socket = WebSocket(self._upgrade)
         socket = self._socket
         socket.request = request
-        speaking = asyncio.Task(self._speak(socket), name=f"changeover: {self._pipeline.name}, speaking")
+        speaker = Speaker(self._speak(socket), socket)
+        speaking = asyncio.Task(speaker, name=f"changeover: {self._pipeline.name}, speaking")
         self._speaking.append(speaking)
         try:
             return await asyncio.shield(socket.answer)
@@ -136,15 +139,14 @@ class Upgrading:
         else:
             self._conclude(socket, returned)
 
-    async def _spoken(self, socket: WebSocket) -> Response | None:
+    def _spoken(self, socket: WebSocket) -> Awaitable[Response | None]:
         target, call = self._pipeline.target, self._call
         if isinstance(target, Application):
-            await AsgiWebSocket(target, socket, call).run()
-            return None
+            return AsgiWebSocket(target, socket, call).run()
         if isinstance(target, MessageService):
-            return await Conversation(target, socket, call, self._whereto).run()
+            return Conversation(target, socket, call, self._whereto).run()
         if isinstance(target, WebSocketService):
-            return await target.function(socket, call)
+            return target.function(socket, call)
         raise AssertionError("bug: a pipeline that speaks over no WebSocket was asked for one")
 
     def _break_off(self, socket: WebSocket, error: BaseException) -> None:

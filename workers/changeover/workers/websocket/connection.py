@@ -152,8 +152,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Go on with bytes of the client."""
         self._heard += 1
         self._probed = False
-        self._written.begin()
-        if not self._unread and len(data) <= self._step and not self._holding:
+        if self._reading and not (self._unread or self._clogged) and len(data) <= self._step:
             self._feed(data)
             self._regulate()
         else:
@@ -216,7 +215,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     @property
     def at_hand(self) -> bool:
         """See `Session`."""
-        return self._turn > 0 and (bool(self._inbox) or self._closed is not None)
+        return self._turn > 0 and (bool(self._inbox.messages) or self._closed is not None)
 
     def stir(self) -> Awaitable[None]:
         """See `Session`."""
@@ -224,7 +223,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def pop(self) -> WebSocketMessage:
         """See `Session`."""
-        if not self._inbox:
+        if not self._inbox.messages:
             raise self.closed or AssertionError("bug: a message was taken and there is none")
         message = self._inbox.pop()
         self.requests += 1
@@ -249,6 +248,17 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._protocol.send_binary(message)
         pieces = self._protocol.data_to_send()
         self._written.add(pieces, sum(map(len, pieces)))
+
+    def begin(self) -> None:
+        """See `Session`."""
+        self._written.spoken = True
+
+    def rest(self) -> None:
+        """See `Session`."""
+        written = self._written
+        written.spoken = False
+        if written.held:
+            written.let_go()
 
     @property
     def pressed(self) -> bool:
@@ -306,10 +316,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
                 self._parse(data)
         except UnicodeDecodeError:
             self._fail(CloseCode.BAD_TEXT, "a text message is not UTF-8")
-        messages = len(self._inbox)
-        if messages > 1:
-            self._written.expect_several()
-        if messages:
+        if self._inbox.messages:
             self._stirred.wake()
 
     def _parse(self, data: bytes) -> None:
@@ -339,14 +346,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         """Write what the protocol has to say; the empty piece means that it has nothing more to say."""
         writes = self._protocol.data_to_send()
-        if writes:
-            self._written.let_go()
         pieces = [piece for piece in writes if piece]
         if self.outlet.ended or self._transport.is_closing():
             return
         if pieces:
-            self.outlet.send(pieces, sum(map(len, pieces)))
+            self._written.add_last(pieces, sum(map(len, pieces)))
         if len(pieces) < len(writes):
+            self._written.let_go()
             self._unread.clear()
             self._finish()
 

@@ -15,25 +15,24 @@ class Inbox:
 
     Args:
         most: At this many messages that were not taken nothing more is read.
+
+    Attributes:
+        messages: The whole ones, the oldest first.
     """
 
-    __slots__ = ("_beginning", "_messages", "_most", "_size", "_text")
+    __slots__ = ("_beginning", "_most", "_size", "_text", "messages")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._messages: deque[WebSocketMessage] = deque()
+        self.messages: deque[WebSocketMessage] = deque()
         self._size = 0
         self._beginning: bytearray | None = None
         self._text = False
 
-    def __len__(self) -> int:
-        """How many messages there are."""
-        return len(self._messages)
-
     @property
     def full(self) -> bool:
         """Whether nothing more should be read until the application takes some."""
-        return self._size >= HIGH_WATER or len(self._messages) >= self._most
+        return self._size >= HIGH_WATER or len(self.messages) >= self._most
 
     def put(self, frame: Frame) -> None:
         """Add a data frame; pieces of a message are joined.
@@ -56,12 +55,12 @@ class Inbox:
 
     def add(self, message: WebSocketMessage) -> None:
         """Add a whole message."""
-        self._messages.append(message)
+        self.messages.append(message)
         self._size += len(message)
 
     def pop(self) -> WebSocketMessage:
         """Take the oldest message."""
-        message = self._messages.popleft()
+        message = self.messages.popleft()
         self._size -= len(message)
         return message
 

@@ -1,7 +1,7 @@
-"""What a WebSocket writes in one turn of the loop: an only message leaves at once, several leave together.
+"""What a WebSocket writes in one turn of the loop leaves in one piece.
 
-Whether there are several is told by what came: of one message there is mostly one answer. Where an answer has left in
-this turn, or several messages came together, the rest leaves with the end of the turn in one piece.
+What speaks over it tells when it begins and when it comes to rest, so that its messages leave without waiting for the
+end of the turn; those of anybody else leave with that.
 """
 
 import asyncio
@@ -28,52 +28,47 @@ class Written:
 
     Attributes:
         corked: Whether it is told of the end of this turn.
+        held: What waits.
+        spoken: Whether what speaks over it is at it, and lets go when it comes to rest.
     """
 
-    __slots__ = ("_held", "_outlet", "_several", "_transport", "_turns", "_unsent", "corked")
+    __slots__ = ("_outlet", "_transport", "_turns", "_unsent", "corked", "held", "spoken")
 
     def __init__(self, turns: Turns, outlet: Outlet, transport: asyncio.Transport) -> None:
         self._turns = turns
         self._outlet = outlet
         self._transport = transport
-        self._held: list[bytes] = []
+        self.held: list[bytes] = []
         self._unsent = 0
-        self._several = False
-        self.corked = False
-
-    def begin(self) -> None:
-        """Something was read: what is written next is the first of its turn, unless some of it waits."""
-        if not self._held:
-            self._several = False
-
-    def expect_several(self) -> None:
-        """Several messages came together: so will answers."""
-        self._several = True
+        self.corked = self.spoken = False
 
     def add(self, pieces: Sequence[bytes], size: int) -> None:
-        """Write a message, `size` bytes beside its head; at once, or with the end of the turn."""
-        if not self._several:
-            self._several = True
-            self._send(pieces, size)
-            return
-        if not self.corked:
+        """Write a message, `size` bytes beside its head, with all others of this turn."""
+        if not (self.spoken or self.corked):
             self.corked = True
             self._turns.cork(self)
-        self._held += pieces
+        self.held += pieces
         self._unsent += size
-        if self._unsent >= JOIN or len(self._held) >= MANY:
+        if self._unsent >= JOIN or len(self.held) >= MANY:
             self.let_go()
 
+    def add_last(self, pieces: Sequence[bytes], size: int) -> None:
+        """Write what nothing of this turn follows, and all that waits before it."""
+        self.held += pieces
+        self._unsent += size
+        self.let_go()
+
     def let_go(self) -> None:
-        """Write what waits: something is to leave behind it, or somebody waits for it."""
-        if self._held:
-            pieces, size = self._held, self._unsent
-            self._held, self._unsent = [], 0
-            self._send(pieces, size)
+        """Write what waits."""
+        if self.held:
+            pieces, size = self.held, self._unsent
+            self.held, self._unsent = [], 0
+            if not self._outlet.ended and not self._transport.is_closing():
+                self._outlet.send(pieces, size)
 
     def uncork(self) -> None:
         """The turn is over."""
-        self.corked = self._several = False
+        self.corked = False
         self.let_go()
 
     def abort(self) -> None:
@@ -83,9 +78,5 @@ class Written:
 
     def forget(self) -> None:
         """Nothing can be written any more."""
-        self._held.clear()
+        self.held.clear()
         self._unsent = 0
-
-    def _send(self, pieces: Sequence[bytes], size: int) -> None:
-        if not self._outlet.ended and not self._transport.is_closing():
-            self._outlet.send(pieces, size)
