@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from changeover.workers.channel.outlet import JOIN, MANY, Outlet
+from changeover.workers.http.site import Corked, Site
 from changeover.workers.serving.contract import CallContext
 from changeover.workers.serving.websocket import WebSocket, WebSocketService
+from changeover.workers.websocket.written import Written
 from tests.websockets_wire import COMPRESSING, ECHO, TEXT, RawSocket, frame, speaking
 
 PLAIN = ""
@@ -69,6 +71,22 @@ async def test_answers_leave_when_what_speaks_waits_and_not_a_turn_later(writes:
             client.send(frame(TEXT, b"%d" % number))
             assert await heard(client, 1) == [b"%d" % number]
     assert left == [1, 1, 1]
+
+
+async def test_an_answer_costs_no_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    corked: list[Corked] = []
+    cork = Site.cork
+
+    def counted(self: Site, answer: Corked) -> None:
+        corked.append(answer)
+        cork(self, answer)
+
+    monkeypatch.setattr(Site, "cork", counted)
+    async with speaking(ECHO) as server:
+        client = await server.raw()
+        client.send(frame(TEXT, b"x"))
+        assert await heard(client, 1) == [b"x"]
+    assert not any(isinstance(answer, Written) for answer in corked)
 
 
 async def test_several_answers_to_one_message_leave_together(writes: list[int]) -> None:
