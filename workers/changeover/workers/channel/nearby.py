@@ -5,7 +5,8 @@ through has left the processor's caches when it is read, and when it is written 
 """
 
 import socket
-import struct
+
+from changeover.workers.channel.tcp_info import tcp_info
 
 NEAR = 100
 """Microseconds to a client and back, at best, up to which it is near."""
@@ -16,9 +17,6 @@ ACKNOWLEDGED = 64 * 1024
 ROOM = 128 * 1024
 """Bytes on their way to a near client. The kernel makes twice as many of it, for what it needs itself, too; so many in
 `NEAR` are 20 Gbit/s."""
-_TOLD = struct.Struct("68xI48xQ20xI")
-"""The beginning of `tcp_info`: the time to the client and back on an average of late, bytes that it has confirmed, and
-the shortest such time."""
 
 
 def narrow(own: socket.socket) -> bool:
@@ -27,18 +25,12 @@ def narrow(own: socket.socket) -> bool:
     Returns:
         Whether that is settled: it is done, or is for no one that is so far.
     """
-    try:
-        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOLD.size)
-        if len(told) < _TOLD.size:
-            return True
-        lately, acknowledged, best = _TOLD.unpack(told)
-        if not 0 < best <= NEAR:  # 0 is what a kernel says that does not measure it
-            return True
-        if lately > LATELY or acknowledged < ACKNOWLEDGED:
-            return False
-        if own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > 2 * ROOM:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
-            return True
-    except (OSError, ValueError):  # it is closed, or no TCP
+    told = tcp_info(own)
+    if told is None or not 0 < told.best <= NEAR:
+        return True
+    if told.lately > LATELY or told.acknowledged < ACKNOWLEDGED:
+        return False
+    if own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > 2 * ROOM:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
         return True
     return False

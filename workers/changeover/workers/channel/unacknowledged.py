@@ -6,8 +6,7 @@ import socket
 import struct
 import termios
 
-_TOLD = struct.Struct("120xQ")
-"""The beginning of `tcp_info`, up to the bytes that a client has confirmed."""
+from changeover.workers.channel.tcp_info import tcp_info
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:
@@ -28,10 +27,5 @@ def unacknowledged(transport: asyncio.Transport) -> int:
 def acknowledged(transport: asyncio.Transport) -> int:
     """How many bytes the client of a connection has confirmed since it began; 0 where that is not known."""
     own: socket.socket | None = transport.get_extra_info("socket")
-    if own is None:
-        return 0
-    try:
-        told = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOLD.size)
-    except (OSError, ValueError):  # it is closed, or no TCP
-        return 0
-    return int(_TOLD.unpack(told)[0]) if len(told) == _TOLD.size else 0
+    told = None if own is None else tcp_info(own)
+    return 0 if told is None else told.acknowledged
