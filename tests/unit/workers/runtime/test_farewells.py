@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -302,15 +303,33 @@ def started_under(request: Lease) -> Lease:
     return taken
 
 
-async def test_what_works_on_a_request_that_is_under_way_has_the_time_of_that_request() -> None:
+def at_looks(monkeypatch: pytest.MonkeyPatch, ending: Farewells, does: Callable[[], None]) -> list[float]:
+    """When it looks for what is left behind; it `does` that before each look."""
+    looks, look = list[float](), ending._end_left_behind
+
+    def seen() -> None:
+        does()
+        looks.append(time.monotonic())
+        look()
+
+    monkeypatch.setattr(ending, "_end_left_behind", seen)
+    return looks
+
+
+async def test_what_works_on_a_request_that_is_under_way_has_the_time_of_that_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     told: list[FarewellsSaid] = []
     stream, answered = lease(LeaseKind.STREAM), lease(LeaseKind.HTTP)
     writes, forgotten = started_under(stream), started_under(answered)
     below = started_under(writes)
     answered.release()
     ending = farewells(DrainDeadlines(stream=60.0, task=0.2), set(), told, stream, writes, below, forgotten)
+    looks = at_looks(monkeypatch, ending, lambda: None)
     ending.begin()
-    await until(lambda: over(forgotten) and told, "the end of what a request left behind")
+    await until(lambda: over(forgotten), "the end of what a request left behind")
+    assert not looks, "its class ends it"
+    await until(lambda: len(looks) > 2, "looks for what was left behind since")
     assert not any(map(over, (stream, writes, below)))
     assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
     ending.close()
@@ -334,19 +353,6 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
     ending.close()
     assert ends == ["stream", "what it started"]
     assert {(each.kind, each.why) for each in told} == {("stream", Farewell.OVERDUE), ("task", Farewell.OVERDUE)}
-
-
-def at_looks(monkeypatch: pytest.MonkeyPatch, ending: Farewells, does: Callable[[], None]) -> list[float]:
-    """When it looks for what is left behind; it `does` that before each look."""
-    looks, look = list[float](), ending._end_left_behind
-
-    def seen() -> None:
-        does()
-        looks.append(time.monotonic())
-        look()
-
-    monkeypatch.setattr(ending, "_end_left_behind", seen)
-    return looks
 
 
 async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class(
@@ -386,6 +392,57 @@ async def test_what_is_left_behind_late_has_some_time_to_end_by_itself(monkeypat
     await until(lambda: over(left), "its end")
     assert time.monotonic() - looks[0] >= LAST_WORDS
     ending.close()
+
+
+async def test_what_was_left_behind_late_is_told_to_end_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[FarewellsSaid] = []
+    cleaned = asyncio.Event()
+    stream = lease(LeaseKind.STREAM)
+    left = stream.share(LeaseKind.TASK)
+
+    async def clean_up_slowly() -> None:
+        try:
+            await held_for_ever()
+        finally:
+            await cleaned.wait()
+
+    left.holder = asyncio.get_running_loop().create_task(clean_up_slowly())
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream, left)
+    looks = at_looks(monkeypatch, ending, stream.release)
+    ending.begin()
+    await until(lambda: len(looks) > 3, "looks at what was told to end")
+    cleaned.set()
+    ending.close()
+    assert [(each.kind, each.count) for each in told] == [("task", 1)]
+    assert left.holder.cancelling() == 1
+
+
+async def test_a_request_that_is_ended_after_a_late_answer_has_time_for_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = lease(LeaseKind.STREAM)
+    left = started_under(stream)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), [], stream, left)
+    at_looks(monkeypatch, ending, lambda: setattr(stream, "kind", LeaseKind.TASK))
+    ending.begin()
+    await until(lambda: over(stream), "its end")
+    ended = time.monotonic()
+    await until(lambda: over(left), "the end of what stays")
+    assert time.monotonic() - ended >= LAST_WORDS / 2
+    ending.close()
+
+
+async def test_there_is_one_look_at_a_time_and_none_after_its_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    drain = DrainDeadlines(http=0.1, stream=0.2, websocket=0.3, task=0.1)
+    ending = farewells(drain, set(), [])
+    looks = at_looks(monkeypatch, ending, lambda: None)
+    ending.begin()
+    await until(lambda: len(looks) > 2, "looks")
+    ending.close()
+    assert all(later - earlier > LAST_WORDS / 2 for earlier, later in pairwise(looks))
+    count = len(looks)
+    await asyncio.sleep(1.5 * LAST_WORDS)  # past another one
+    assert len(looks) == count
 
 
 async def test_what_a_request_does_itself_after_a_late_answer_ends_soon_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ class Farewells:
         """End what goes on after its request, if its own deadline has passed; and look again, as more may come."""
         over = self._over((time.monotonic_ns() - self._began) / 1e9)
         for lease in self._leases():
-            if lease.kind in over and lease not in self._overdue and self._has_stayed(lease):
+            if lease not in self._overdue and self._has_stayed(lease):
                 self._overdue.add(lease)
                 self._end_lease(lease, over)
         self._look_behind()
