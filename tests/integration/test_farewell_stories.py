@@ -191,3 +191,50 @@ async def test_an_event_stream_of_an_application_that_streams_from_a_task_ends_w
         assert await asyncio.wait_for(stream.chunk(), 15) == b""
         assert (await stream.get("/nowhere")).status == 404
         assert " failed on epoch " not in server.logs
+
+
+CLEANING = """
+import asyncio
+from pathlib import Path
+
+FOLDER = Path({folder!r})
+
+
+async def clean(name):
+    await asyncio.sleep(0.2)
+    FOLDER.joinpath(name + ".clean").touch()
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"first", "more_body": True}})
+    name = scope["path"][1:]
+    while not FOLDER.joinpath(name + ".gate").exists():
+        await asyncio.create_task(asyncio.sleep(0.01))
+    await send({{"type": "http.response.body", "body": b"last"}})
+    await asyncio.create_task(clean(name))
+"""
+"""What cleans up in a task once it has answered, as database drivers and middleware do."""
+
+
+async def test_streams_that_end_by_themselves_after_a_roll_have_time_to_clean_up(story: Story) -> None:
+    (story.folder / "shop.py").write_text(CLEANING.format(folder=str(story.folder)))
+    env = {"CHANGEOVER_DRAIN_HTTP": "0.3", "CHANGEOVER_DRAIN_TASK": "0.3"}
+    names = [str(number) for number in range(10)]
+    async with story.server(1, app="shop:app", env=env) as server:
+        streams = {name: await story.connect(server) for name in [*names, "longest"]}
+        for name, stream in streams.items():
+            await stream.ask(f"/{name}")
+            await stream.head()
+            assert await stream.chunk() == b"first"
+        await roll(server)
+        await asyncio.sleep(1.0)  # past the deadline of tasks, and past what its ends are spread over
+        for name in names:
+            (story.folder / f"{name}.gate").touch()
+            assert await streams[name].chunk() == b"last"
+            await asyncio.sleep(0.1)  # their ends come at all moments between two looks for what is left
+        await until(lambda: len(list(story.folder.glob("*.clean"))) == len(names), "all to be clean")
+        assert await said(server) == []
+        assert " failed on epoch " not in server.logs

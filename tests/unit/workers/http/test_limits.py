@@ -117,6 +117,22 @@ async def test_a_client_of_http_1_0_that_spoils_its_body_gets_what_was_sent_of_a
         assert not server.dispatcher.faults
 
 
+async def test_a_client_of_http_1_0_that_spoils_its_body_can_tell_that_an_answer_without_a_length_is_cut() -> None:
+    async def answer(exchange: Exchange) -> None:
+        exchange.start(200, [])
+        exchange.write(b"begun")
+        with pytest.raises(Disconnected):
+            await exchange.request.body()
+
+    async with serving(answer, Limits(body_timeout=0.05)) as server:
+        client = await server.client()
+        client.send(b"POST / HTTP/1.0\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc")
+        await client.head()
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+        assert not server.dispatcher.faults
+
+
 async def test_a_bad_chunk_behind_a_complete_answer_is_not_answered_again() -> None:
     async with serving(answer_with(200, [(b"content-length", b"2")], b"ok")) as server:
         client = await server.client()

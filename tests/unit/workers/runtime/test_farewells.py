@@ -3,16 +3,18 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
 from changeover.workers.channel.connection import Parting
 from changeover.workers.participant.events import FarewellsSaid
 from changeover.workers.protocol.messages import Farewell
-from changeover.workers.runtime.farewells import Farewells
+from changeover.workers.runtime.farewells import LAST_WORDS, Farewells
 from changeover.workers.runtime.settings import DrainDeadlines
+from changeover.workers.serving.failure import is_ending
 from changeover.workers.serving.lease import Lease, LeaseKind, UnitSet
 from changeover.workers.serving.threads import ThreadPool
 from tests.assignments import Owed
@@ -301,15 +303,33 @@ def started_under(request: Lease) -> Lease:
     return taken
 
 
-async def test_what_works_on_a_request_that_is_under_way_has_the_time_of_that_request() -> None:
+def at_looks(monkeypatch: pytest.MonkeyPatch, ending: Farewells, does: Callable[[], None]) -> list[float]:
+    """When it looks for what is left behind; it `does` that before each look."""
+    looks, look = list[float](), ending._end_left_behind
+
+    def seen() -> None:
+        does()
+        looks.append(time.monotonic())
+        look()
+
+    monkeypatch.setattr(ending, "_end_left_behind", seen)
+    return looks
+
+
+async def test_what_works_on_a_request_that_is_under_way_has_the_time_of_that_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     told: list[FarewellsSaid] = []
     stream, answered = lease(LeaseKind.STREAM), lease(LeaseKind.HTTP)
     writes, forgotten = started_under(stream), started_under(answered)
     below = started_under(writes)
     answered.release()
     ending = farewells(DrainDeadlines(stream=60.0, task=0.2), set(), told, stream, writes, below, forgotten)
+    looks = at_looks(monkeypatch, ending, lambda: None)
     ending.begin()
-    await until(lambda: over(forgotten) and told, "the end of what a request left behind")
+    await until(lambda: over(forgotten), "the end of what a request left behind")
+    assert not looks, "its class ends it"
+    await until(lambda: len(looks) > 2, "looks for what was left behind since")
     assert not any(map(over, (stream, writes, below)))
     assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
     ending.close()
@@ -338,23 +358,137 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
 async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[FarewellsSaid] = []
     stream = lease(LeaseKind.STREAM)
     left = started_under(stream)
-    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream, left)
-    looks, look = 0, ending._end_left_behind
-
-    def counted() -> None:
-        nonlocal looks
-        looks += 1
-        look()
-
-    monkeypatch.setattr(ending, "_end_left_behind", counted)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), [], stream, left)
+    looks = at_looks(monkeypatch, ending, lambda: None)
     ending.begin()
-    await until(lambda: looks > 0, "a look for what is left behind")
+    await until(lambda: looks, "a look for what is left behind")
     stream.release()
     await until(lambda: over(left), "its end")
     ending.close()
+
+
+async def test_so_does_what_it_began_when_nothing_was_left_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = lease(LeaseKind.STREAM)
+    held = [stream]
+    drain = DrainDeadlines(stream=60.0, task=0.1)
+    ending = Farewells(asyncio.get_running_loop(), drain, 30.0, set[Chat](), lambda: held, lambda _: None)
+    looks = at_looks(monkeypatch, ending, lambda: None)
+    ending.begin()
+    await until(lambda: looks, "a look that finds nothing")
+    held.append(left := started_under(stream))
+    stream.release()
+    await until(lambda: over(left), "its end")
+    ending.close()
+
+
+async def test_what_is_left_behind_late_has_some_time_to_end_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = lease(LeaseKind.STREAM)
+    left = started_under(stream)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), [], stream, left)
+    looks = at_looks(monkeypatch, ending, stream.release)
+    ending.begin()
+    await until(lambda: over(left), "its end")
+    assert time.monotonic() - looks[0] >= LAST_WORDS
+    ending.close()
+
+
+async def test_what_was_left_behind_late_is_told_to_end_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[FarewellsSaid] = []
+    cleaned = asyncio.Event()
+    stream = lease(LeaseKind.STREAM)
+    left = stream.share(LeaseKind.TASK)
+
+    async def clean_up_slowly() -> None:
+        try:
+            await held_for_ever()
+        finally:
+            await cleaned.wait()
+
+    left.holder = asyncio.get_running_loop().create_task(clean_up_slowly())
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream, left)
+    looks = at_looks(monkeypatch, ending, stream.release)
+    ending.begin()
+    await until(lambda: len(looks) > 3, "looks at what was told to end")
+    cleaned.set()
+    ending.close()
+    assert [(each.kind, each.count) for each in told] == [("task", 1)]
+    assert left.holder.cancelling() == 1
+
+
+async def test_a_request_that_is_ended_after_a_late_answer_has_time_for_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = lease(LeaseKind.STREAM)
+    left = started_under(stream)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), [], stream, left)
+    at_looks(monkeypatch, ending, lambda: setattr(stream, "kind", LeaseKind.TASK))
+    ending.begin()
+    await until(lambda: over(stream), "its end")
+    ended = time.monotonic()
+    await until(lambda: over(left), "the end of what stays")
+    assert time.monotonic() - ended >= LAST_WORDS / 2
+    ending.close()
+
+
+async def test_there_is_one_look_at_a_time_and_none_after_its_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    drain = DrainDeadlines(http=0.1, stream=0.2, websocket=0.3, task=0.1)
+    ending = farewells(drain, set(), [])
+    looks = at_looks(monkeypatch, ending, lambda: None)
+    ending.begin()
+    await until(lambda: len(looks) > 2, "looks")
+    ending.close()
+    assert all(later - earlier > LAST_WORDS / 2 for earlier, later in pairwise(looks))
+    count = len(looks)
+    await asyncio.sleep(1.5 * LAST_WORDS)  # past another one
+    assert len(looks) == count
+
+
+async def test_what_a_request_does_itself_after_a_late_answer_ends_soon_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[FarewellsSaid] = []
+    stream = lease(LeaseKind.STREAM)
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.1), set(), told, stream)
+    looks = at_looks(monkeypatch, ending, lambda: setattr(stream, "kind", LeaseKind.TASK))
+    ending.begin()
+    await until(lambda: over(stream), "its end")
+    assert time.monotonic() - looks[0] >= LAST_WORDS
+    ending.close()
+    assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at the deadline", "late"])
+async def test_who_waits_after_the_answer_for_what_it_started_is_ended_before_that(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    ends: list[bool] = []
+
+    async def waits(work: Lease) -> None:
+        assert isinstance(work.holder, asyncio.Task)
+        try:
+            await work.holder
+        except asyncio.CancelledError as error:
+            ends.append(is_ending(error))
+
+    requests = [lease(LeaseKind.STREAM) for _ in range(6)]
+    works = [started_under(each) for each in requests]
+    for request, work in zip(requests, works, strict=True):
+        assert isinstance(request.holder, asyncio.Task)
+        request.holder.cancel()
+        request.holder = asyncio.get_running_loop().create_task(waits(work))
+
+    def answered() -> None:
+        for each in requests:
+            each.kind = LeaseKind.TASK
+
+    ending = farewells(DrainDeadlines(stream=60.0, task=0.5), set(), [], *requests, *works)
+    at_looks(monkeypatch, ending, answered)
+    if not late:
+        answered()
+    ending.begin()
+    await until(lambda: len(ends) == len(requests), "all ends")
+    ending.close()
+    assert all(ends)
 
 
 async def test_a_request_that_became_a_stream_meanwhile_has_the_time_of_one() -> None:

@@ -54,8 +54,8 @@ class Farewells:
         self._began = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._overdue: set[Lease] = set()
-        self._ended: dict[Lease, float] = {}
-        self._looks_behind = False
+        self._left: dict[Lease, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._expected: set[Departing] = set()
         self._said: dict[tuple[LeaseKind, Farewell], list[float]] = {}
         self._reporting: asyncio.TimerHandle | None = None
@@ -84,6 +84,8 @@ class Farewells:
         """End nothing more, and tell what was not told yet."""
         for timer in self._timers:
             timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._reporting is not None:
             self._reporting.cancel()
             self._tell()
@@ -104,15 +106,12 @@ class Farewells:
             self._expect_ends(each, over)
         if kind is LeaseKind.HTTP:
             self._leave_answered_behind()
-        self._look_behind()
+        elif kind is LeaseKind.TASK:
+            self._look_behind()
 
     def _is_due(self, lease: Lease) -> bool:
-        """Whether it may end by itself: what works on a request that is under way ends with that."""
-        if lease in self._overdue:
-            return False
-        if lease.under is None or lease.left_behind:
-            return True
-        return time.monotonic() >= self._ended.get(lease.under, math.inf) + LAST_WORDS
+        """Whether it ends with its class: what works on a request that is held ends after that."""
+        return lease not in self._overdue and (lease.under is None or lease.left_behind)
 
     def _over(self, seconds: float) -> frozenset[LeaseKind]:
         """The classes whose deadlines have passed so many seconds after the beginning."""
@@ -160,25 +159,27 @@ class Farewells:
             self._note(lease.kind, Farewell.OVERDUE, (time.monotonic_ns() - lease.since) / 1e9)
         for each in work_for(lease):
             each.staff.leave_behind(each)
-        self._ended[lease] = time.monotonic()
-        self._look_behind()
+        self._left[lease] = time.monotonic()
 
     def _look_behind(self) -> None:
-        if not self._looks_behind:
-            self._looks_behind = True
-            self._later(LAST_WORDS, self._end_left_behind)
+        self._looking = self._loop.call_later(LAST_WORDS, self._end_left_behind)
 
     def _end_left_behind(self) -> None:
-        """End what requests have left that are over, or were told to end and still wait for it, if its own deadline has
-        passed; and look again for as long as there is such work of others."""
-        self._looks_behind = False
+        """End what goes on after its request, if its own deadline has passed; and look again, as more may come."""
         over = self._over((time.monotonic_ns() - self._began) / 1e9)
-        left = [each for each in self._leases() if each.under is not None and each.kind in over]
-        for lease in [each for each in left if self._is_due(each)]:
-            self._overdue.add(lease)
-            self._end_lease(lease, over)
-        if any(each not in self._overdue for each in left):
-            self._look_behind()
+        for lease in self._leases():
+            if lease not in self._overdue and self._has_stayed(lease):
+                self._overdue.add(lease)
+                self._end_lease(lease, over)
+        self._look_behind()
+
+    def _has_stayed(self, lease: Lease) -> bool:
+        """Whether it goes on `LAST_WORDS` after its request was told to end, or was seen to be answered or over: as
+        long it has to come to its end by itself."""
+        request, now = lease.under or lease, time.monotonic()
+        if lease.left_behind or request.kind is LeaseKind.TASK:
+            self._left.setdefault(request, now)
+        return now >= self._left.get(request, math.inf) + LAST_WORDS
 
     def _end_connection(self, connection: Departing, over: Collection[LeaseKind]) -> None:
         if connection.kind not in over:

@@ -133,9 +133,8 @@ class Lease(msgspec.Struct, eq=False):
 
     @property
     def left_behind(self) -> bool:
-        """Whether it is of work whose request is over, or has been answered; a request's own never is."""
-        under = self.under
-        return under is not None and (under.kind is LeaseKind.TASK or under not in under.units.leases)
+        """Whether it is of work whose request is over; a request's own never is."""
+        return self.under is not None and self.under not in self.under.units.leases
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""
