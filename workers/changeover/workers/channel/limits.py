@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True):
         write_timeout: A client that takes nothing of a response for this long is cut off.
         held: A request that may not be dispatched for this long is answered with 503.
         half_closed: A client that shut its write side is reported as gone after this, while nothing is written to
-            it; it still gets its answer.
+            it; it still gets its answer, but for a stream that pauses for as long: that is over then.
         linger: After an answer that ends the connection, what the client still sends is read and dropped for this
             long, so that a reset does not destroy the answer.
         unread: Reading pauses at this many unread bytes.
