@@ -1,6 +1,7 @@
 """Words for what happens in pipelines."""
 
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
+from changeover.supervisor.telemetry.phrases import member
 from changeover.supervisor.telemetry.stream import Level
 from changeover.supervisor.telemetry.worded import Worded, word
 from changeover.workers.protocol.observed import PipelineEventKind as Kind
@@ -28,9 +29,8 @@ LEVELS = {
 @word.register
 def _(record: PipelineEventTold) -> Worded:
     """What happened where, and how often."""
-    where = f"slot {record.worker.slot} (pid {record.pid})"
     pipeline = f", pipeline {record.pipeline}" if record.pipeline else ""
     subject = f", {record.subject}" if record.subject else ""
     often = f" ({record.count} times)" if record.count > 1 else ""
     detail = f": {record.detail}" if record.detail else ""
-    return Worded(LEVELS[record.kind], f"{where}{pipeline}{subject}: {record.kind.value}{often}{detail}")
+    return Worded(LEVELS[record.kind], f"{member(record)}{pipeline}{subject}: {record.kind.value}{often}{detail}")
