@@ -16,7 +16,7 @@ from changeover.supervisor.control import SlotState, StatusView, ZygoteState
 from tests.service import Answer, Connection, Story, gone, logged, status_when
 from tests.waits import until
 
-LINGER, LONG = 0.3, 30.0
+LINGER, WHILE, LONG = 0.3, 4.0, 30.0
 READY = ZygoteState.READY
 
 
@@ -152,7 +152,7 @@ async def test_clients_of_a_removed_address_are_served_for_the_linger(place: Pla
     async with place.server() as server:
         kept = await Connection.open(first)
         assert (await kept.get("/shop")).words[1] == "1"
-        place.bind(free)
+        place.bind(free, linger=WHILE)
         assert isinstance(await server.reload(), Committed)
         assert (await server.status()).leaving == (first,)
         assert (await answer(first)).words[1] == "2"
@@ -165,7 +165,7 @@ async def test_the_file_of_a_removed_unix_socket_is_removed_last(place: Place, f
     path = place.story.folder / "web.sock"
     place.bind(free, f"unix:{path}")
     async with place.server() as server:
-        place.bind(free)
+        place.bind(free, linger=WHILE)
         assert isinstance(await server.reload(), Committed)
         assert (await answer(f"unix:{path}")).words[1] == "2"
         await until(lambda: not path.exists(), "the socket's file to be removed")
@@ -259,7 +259,7 @@ async def test_an_address_that_comes_back_before_it_was_closed_was_never_away(pl
     place.bind(first, free)
     async with place.server() as server:
         for number in range(2, 8):
-            place.bind(free, *([first] if number % 2 else []))
+            place.bind(free, *([first] if number % 2 else []), linger=LONG)
             assert isinstance(await server.reload(), Committed)
             assert (await answer(first)).words[1] == str(number)
         assert (await server.status()).listen == (free, first)
@@ -392,7 +392,7 @@ async def test_a_stop_while_a_removed_address_lingers_answers_who_waits_there(pl
     first = unused()
     place.bind(first, free)
     async with place.server(1) as server:
-        place.bind(free)
+        place.bind(free, linger=LONG)
         assert isinstance(await server.reload(), Committed)
         connection = await Connection.open(first)
         await connection.ask("/shop")
