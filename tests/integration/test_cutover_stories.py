@@ -218,7 +218,7 @@ async def test_a_worker_that_dies_in_prepare_aborts_and_is_replaced_on_the_old_e
 
 async def test_a_worker_that_goes_silent_in_prepare_aborts_and_its_stacks_say_where_it_is(story: Story) -> None:
     story.write("1.0")
-    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "1"}, rehearsed=False) as server:
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "3"}, rehearsed=False) as server:
         story.write("2.0", top=only_one_worker(story, "import time; time.sleep(60)"))
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
