@@ -134,7 +134,7 @@ async def test_what_speaks_over_a_websocket_is_ended_when_its_client_was_told_an
     told: list[FarewellsSaid] = []
     stays, leaves = lease(LeaseKind.WEBSOCKET), lease(LeaseKind.WEBSOCKET)
     async with chatting(1) as (room, readers):
-        ending = farewells(DrainDeadlines(websocket=1.0), room, told, stays, leaves)
+        ending = farewells(DrainDeadlines(websocket=5.0), room, told, stays, leaves)
         ending.begin()
         assert await asyncio.wait_for(readers[0].read(), WAITS) == b"goodbye\n"
         assert not over(stays)
