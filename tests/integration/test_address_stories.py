@@ -13,6 +13,7 @@ import pytest
 
 from changeover.server import Committed, Planned, Refused, Server, ServerFailed, Strategy
 from changeover.supervisor.control import SlotState, StatusView, ZygoteState
+from tests.ports import unused
 from tests.service import Answer, Connection, Story, gone, logged, status_when
 from tests.waits import until
 
@@ -54,11 +55,6 @@ def place(story: Story) -> Place:
 @pytest.fixture
 def free() -> str:
     return unused()
-
-
-def unused() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 async def answer(address: str) -> Answer:
@@ -183,8 +179,8 @@ async def test_an_address_in_use_refuses_everything_and_says_who_has_it(place: P
     place.bind(first)
     async with place.server() as server:
         before = [slot.pid for slot in (await server.status()).slots]
-        with socket.create_server(("127.0.0.1", 0)) as theirs:
-            taken = f"127.0.0.1:{theirs.getsockname()[1]}"
+        taken = unused()
+        with socket.create_server(("127.0.0.1", int(taken.rpartition(":")[2]))):
             place.story.write("2")
             place.bind(first, free, taken)
             outcome = await server.reload()
