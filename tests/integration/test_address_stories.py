@@ -144,7 +144,7 @@ async def test_connections_that_wait_at_a_removed_address_are_answered_and_then_
 
 async def test_clients_of_a_removed_address_are_served_for_the_linger(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=WHILE)
     async with place.server() as server:
         kept = await Connection.open(first)
         assert (await kept.get("/shop")).words[1] == "1"
@@ -159,7 +159,7 @@ async def test_clients_of_a_removed_address_are_served_for_the_linger(place: Pla
 
 async def test_the_file_of_a_removed_unix_socket_is_removed_last(place: Place, free: str) -> None:
     path = place.story.folder / "web.sock"
-    place.bind(free, f"unix:{path}")
+    place.bind(free, f"unix:{path}", linger=WHILE)
     async with place.server() as server:
         place.bind(free, linger=WHILE)
         assert isinstance(await server.reload(), Committed)
@@ -252,7 +252,7 @@ async def test_a_rollback_brings_addresses_back_and_a_hup_does_not_undo_that(pla
 
 async def test_an_address_that_comes_back_before_it_was_closed_was_never_away(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=LONG)
     async with place.server() as server:
         for number in range(2, 8):
             place.bind(free, *([first] if number % 2 else []), linger=LONG)
@@ -386,7 +386,7 @@ async def test_slots_that_are_filled_again_listen_where_the_others_do(place: Pla
 
 async def test_a_stop_while_a_removed_address_lingers_answers_who_waits_there(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=LONG)
     async with place.server(1) as server:
         place.bind(free, linger=LONG)
         assert isinstance(await server.reload(), Committed)
