@@ -13,10 +13,11 @@ import pytest
 
 from changeover.server import Committed, Planned, Refused, Server, ServerFailed, Strategy
 from changeover.supervisor.control import SlotState, StatusView, ZygoteState
+from tests.ports import unused
 from tests.service import Answer, Connection, Story, gone, logged, status_when
 from tests.waits import until
 
-LINGER, LONG = 0.3, 30.0
+LINGER, WHILE, LONG = 0.3, 4.0, 30.0
 READY = ZygoteState.READY
 
 
@@ -54,11 +55,6 @@ def place(story: Story) -> Place:
 @pytest.fixture
 def free() -> str:
     return unused()
-
-
-def unused() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 async def answer(address: str) -> Answer:
@@ -148,11 +144,11 @@ async def test_connections_that_wait_at_a_removed_address_are_answered_and_then_
 
 async def test_clients_of_a_removed_address_are_served_for_the_linger(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=WHILE)
     async with place.server() as server:
         kept = await Connection.open(first)
         assert (await kept.get("/shop")).words[1] == "1"
-        place.bind(free)
+        place.bind(free, linger=WHILE)
         assert isinstance(await server.reload(), Committed)
         assert (await server.status()).leaving == (first,)
         assert (await answer(first)).words[1] == "2"
@@ -163,9 +159,9 @@ async def test_clients_of_a_removed_address_are_served_for_the_linger(place: Pla
 
 async def test_the_file_of_a_removed_unix_socket_is_removed_last(place: Place, free: str) -> None:
     path = place.story.folder / "web.sock"
-    place.bind(free, f"unix:{path}")
+    place.bind(free, f"unix:{path}", linger=WHILE)
     async with place.server() as server:
-        place.bind(free)
+        place.bind(free, linger=WHILE)
         assert isinstance(await server.reload(), Committed)
         assert (await answer(f"unix:{path}")).words[1] == "2"
         await until(lambda: not path.exists(), "the socket's file to be removed")
@@ -183,8 +179,8 @@ async def test_an_address_in_use_refuses_everything_and_says_who_has_it(place: P
     place.bind(first)
     async with place.server() as server:
         before = [slot.pid for slot in (await server.status()).slots]
-        with socket.create_server(("127.0.0.1", 0)) as theirs:
-            taken = f"127.0.0.1:{theirs.getsockname()[1]}"
+        taken = unused()
+        with socket.create_server(("127.0.0.1", int(taken.rpartition(":")[2]))):
             place.story.write("2")
             place.bind(first, free, taken)
             outcome = await server.reload()
@@ -256,10 +252,10 @@ async def test_a_rollback_brings_addresses_back_and_a_hup_does_not_undo_that(pla
 
 async def test_an_address_that_comes_back_before_it_was_closed_was_never_away(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=LONG)
     async with place.server() as server:
         for number in range(2, 8):
-            place.bind(free, *([first] if number % 2 else []))
+            place.bind(free, *([first] if number % 2 else []), linger=LONG)
             assert isinstance(await server.reload(), Committed)
             assert (await answer(first)).words[1] == str(number)
         assert (await server.status()).listen == (free, first)
@@ -390,9 +386,9 @@ async def test_slots_that_are_filled_again_listen_where_the_others_do(place: Pla
 
 async def test_a_stop_while_a_removed_address_lingers_answers_who_waits_there(place: Place, free: str) -> None:
     first = unused()
-    place.bind(first, free)
+    place.bind(first, free, linger=LONG)
     async with place.server(1) as server:
-        place.bind(free)
+        place.bind(free, linger=LONG)
         assert isinstance(await server.reload(), Committed)
         connection = await Connection.open(first)
         await connection.ask("/shop")

@@ -15,7 +15,7 @@ from changeover.server import Committed, NoAnswer, OutcomeUnknown, Server, Serve
 from changeover.supervisor.control import SlotState
 from tests.environments import Environment
 from tests.integration.test_roll_stories import Shop
-from tests.service import Connection, Story, gone, kill, status_when
+from tests.service import Connection, Story, gone, kill, logged, status_when
 from tests.waits import until
 
 ORPHAN = {"CHANGEOVER_DEADLINES_ORPHAN": "60"}
@@ -108,7 +108,7 @@ async def test_a_supervisor_that_starts_again_adopts_workers_and_cuts_over_with_
             story.write("2.0")
             assert isinstance(await second.reload(), Committed)
             assert (await connection.get("/shop")).words[:2] == ["2.0", "2"]
-    assert not any(map(psutil.pid_exists, before))
+    await until(lambda: not any(map(psutil.pid_exists, before)), "the workers to be gone")
 
 
 async def test_a_supervisor_that_is_killed_between_two_parts_of_a_roll_leaves_them_to_be_reverted(story: Story) -> None:
@@ -145,7 +145,7 @@ async def test_an_adopted_zygote_forks_and_tells_how_its_workers_ended(story: St
         assert before[1] in after
         assert before[0] not in after
         assert {zygote_of(pid) for pid in after} == {zygote}
-        assert "SIGSEGV" in second.logs, second.logs
+        await logged(second, "SIGSEGV")
 
 
 async def test_workers_that_speak_before_the_journal_is_read_are_heard_after_it(story: Story) -> None:
@@ -220,7 +220,7 @@ async def test_a_zygote_that_does_not_answer_is_replaced_and_its_workers_are_kep
         kill(zygote, signal.SIGSTOP)
     async with story.server(env=ORPHAN) as second:
         assert await all_serve(second) == before
-        assert not alive(zygote)
+        await until(lambda: not alive(zygote), "the zygote to be gone")
         kill(before[0])
         await gone(before[0])
         assert before[1] in await all_serve(second)

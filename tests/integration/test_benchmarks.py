@@ -48,8 +48,8 @@ def test_an_application_is_rolled_under_a_load_and_every_step_is_timed() -> None
         roller = Roller(subject)
         with running(subject.address, FAST) as load:
             roll = roller.roll()
+            lived = roller.lived()
             reports = load.stop()
-        lived = roller.lived()
     totals = total(reports)
     assert totals.faults == {}, totals.troubles
     assert len(lived) == 2

@@ -73,7 +73,7 @@ def prompt(tmp_path: Path) -> Prompt:
 
 
 def test_the_demo_goes_as_it_should(prompt: Prompt) -> None:
-    done = prompt.type("demo", seconds=60.0)
+    done = prompt.type("demo", seconds=110.0)
     assert done.returncode == Exit.DONE, done.stdout + done.stderr
     assert "ValueError: invalid literal for int() with base 10: '1O0'" in done.stdout
     assert "everything went as it should" in done.stdout
@@ -116,7 +116,7 @@ async def test_a_reload_does_not_say_of_a_slot_whose_worker_was_killed_that_it_s
 ) -> None:
     go, plugin = prompt.folder / "go", prompt.plugins / "shop.py"
     plugin.write_text(SHOP.format("1.0", ""))
-    async with prompt.server(CHANGEOVER_DEADLINES_PREPARE="1", CHANGEOVER_PREFLIGHT_ENABLED="false") as server:
+    async with prompt.server(CHANGEOVER_DEADLINES_PREPARE="3", CHANGEOVER_PREFLIGHT_ENABLED="false") as server:
         stays = (await server.status()).slots[serves].pid
         plugin.write_text(
             SHOP.format("2.0", f"while os.getpid() != {stays} and not os.path.exists({str(go)!r}): time.sleep(0.01)")
@@ -170,7 +170,7 @@ def test_a_service_stopped_by_command_leaves_nothing(prompt: Prompt) -> None:
         try:
             until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
             assert prompt.type("stop").returncode == Exit.DONE
-            assert service.wait(5) == Exit.DONE
+            assert service.wait(20) == Exit.DONE
         finally:
             service.kill()
     assert list((prompt.folder / "run").glob("*.sock")) == []
@@ -191,7 +191,7 @@ def test_two_folders_of_one_name_that_take_turns_are_told(prompt: Prompt) -> Non
             try:
                 until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
                 assert prompt.type("stop").returncode == Exit.DONE
-                assert service.wait(5) == Exit.DONE
+                assert service.wait(20) == Exit.DONE
             finally:
                 service.kill()
         logs.append((folder / "log").read_text())

@@ -27,7 +27,7 @@ ORPHANS = """# /// script
 # [tool.changeover]
 # id = "orphans"
 # version = "1.0"
-# services = { orphans = { mount = "/orphans" } }
+# services = {{ orphans = {{ mount = "/orphans" }} }}
 # ///
 import os
 import time
@@ -40,7 +40,8 @@ async def orphans(request: Request, call: CallContext) -> Response:
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
-            time.sleep(0.3)
+            while not os.path.exists("{gate}"):
+                time.sleep(0.01)
         os._exit(0)
     os.waitpid(child, 0)
     return Response.text("forked")
@@ -170,7 +171,8 @@ async def test_without_a_place_to_write_it_says_what_to_set(container: Container
 
 
 async def test_the_first_process_reaps_orphans_and_takes_no_end_from_the_supervisor(container: Container) -> None:
-    (container.plugins / "orphans.py").write_text(ORPHANS)
+    gate = container.folder / "gate"
+    (container.plugins / "orphans.py").write_text(ORPHANS.format(gate=gate))
     async with container.running(*on_tmpfs(container), "--workers=2") as first:
         status = await container.status(first)
         for _ in range(5):
@@ -178,6 +180,7 @@ async def test_the_first_process_reaps_orphans_and_takes_no_end_from_the_supervi
             assert (await connection.get("/orphans")).body == "forked"
             connection.close()
         await until(lambda: len(first.children()) > 1, "orphans to be inherited")
+        gate.touch()
         await until(lambda: len(first.children()) == 1, "orphans to be reaped")
         [supervisor] = first.children()
         [zygote] = supervisor.children()
@@ -189,7 +192,7 @@ async def test_the_first_process_reaps_orphans_and_takes_no_end_from_the_supervi
         await until(lambda: not any(worker.is_running() for worker in workers), "the old workers to be reaped")
         await until(lambda: len(supervisor.children(recursive=True)) == 3, "two workers again", 30)
         await until(lambda: not zombies(first), "nothing unreaped")
-        assert "its workers serve on: it ended with status -9" in container.log
+        await until(lambda: "its workers serve on: it ended with status -9" in container.log, "that to be told")
     assert container.outer.returncode == 0, container.log
 
 

@@ -18,7 +18,7 @@ DEATHS = {
     "after a moment": "__import__('threading').Timer(0.4, __import__('os')._exit, (3,)).start()",
 }
 """How a worker ends once it serves; no rehearsal comes so far."""
-SLOW, KILLS = "time.sleep(1.0)", "os._exit(4)"
+SLOW, WAITS, KILLS = "time.sleep(1.0)", "while not Path({gate!r}).exists(): time.sleep(0.01)", "os._exit(4)"
 IN_WORKERS = """
 import os, setproctitle
 if "preflight" not in setproctitle.getproctitle():
@@ -67,11 +67,13 @@ async def test_who_dies_while_a_mend_is_prepared_is_no_refusal_of_it_where_worke
         former = await kill_all_but(server, set())
         former |= await kill_all_but(server, former)
         serving = await status_when(server, lambda now: len(set(pids(now).values()) - former) == 2 and served(now))
-        mend(story, SLOW)
+        mend(story, WAITS.format(gate=str(story.gate)))
         asked = asyncio.create_task(server.reload())
         await status_when(server, lambda now: now.cutover == "preparing")
         for pid in pids(serving).values():
             kill(pid)
+        await status_when(server, lambda now: not set(pids(serving).values()) & set(pids(now).values()))
+        story.open_gate()
         outcome = await asked
         assert isinstance(outcome, Committed), outcome
         assert outcome.workers == 2

@@ -32,18 +32,25 @@ async def half_rolled(story: Story, server: Server) -> AsyncIterator[asyncio.sub
     pipe, along = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     command = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=along)
     try:
+        await heard(command, "part       2 of 3")
         await status_when(server, lambda status: status.part == "part 1 of 3" and status.cutover == "preparing")
         yield command
     finally:
         story.open_gate()
 
 
+async def heard(command: asyncio.subprocess.Process, line: str) -> None:
+    """Wait until the command says something."""
+    assert command.stdout is not None
+    async with asyncio.timeout(30):
+        while line not in (told := await command.stdout.readline()).decode():
+            assert told, f"the command ended before it said {line!r}"
+
+
 async def said(command: asyncio.subprocess.Process) -> list[str]:
     """The last lines of the command: what it says once all is over."""
     output, _ = await asyncio.wait_for(command.communicate(), 30)
-    lines = output.decode().splitlines()
-    [last] = [number for number, line in enumerate(lines) if "part       2 of 3" in line]
-    return lines[last + 1 :]
+    return output.decode().splitlines()
 
 
 async def test_a_stop_between_parts_is_not_said_to_have_reverted_them_and_the_next_start_takes_what_is_on_disk(

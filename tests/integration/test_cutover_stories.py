@@ -218,7 +218,7 @@ async def test_a_worker_that_dies_in_prepare_aborts_and_is_replaced_on_the_old_e
 
 async def test_a_worker_that_goes_silent_in_prepare_aborts_and_its_stacks_say_where_it_is(story: Story) -> None:
     story.write("1.0")
-    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "1"}, rehearsed=False) as server:
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREPARE": "3"}, rehearsed=False) as server:
         story.write("2.0", top=only_one_worker(story, "import time; time.sleep(60)"))
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
@@ -231,8 +231,11 @@ async def test_a_worker_that_goes_silent_in_prepare_aborts_and_its_stacks_say_wh
 async def test_a_worker_that_missed_the_commit_starts_nothing_on_the_old_epoch_when_it_wakes(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=2, rehearsed=False) as server:
-        connections = [await story.connect(server) for _ in range(8)]
-        by_slot = {int((await connection.get("/shop")).words[2]): connection for connection in connections}
+        by_slot: dict[int, Connection] = {}
+        async with asyncio.timeout(20):
+            while len(by_slot) < 2:
+                connection = await story.connect(server)
+                by_slot[int((await connection.get("/shop")).words[2])] = connection
         pids = {slot.slot: slot.pid for slot in (await server.status()).slots}
         wait = "import time\n    while not GATE.exists(): time.sleep(0.01)"
         story.write("2.0", top=all_but_one_worker(story, wait))

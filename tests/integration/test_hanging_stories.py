@@ -8,15 +8,25 @@ from tests.service import Connection, Story, gone, logged, status_when
 
 APP = """
 import asyncio
+import contextlib
 import os
 import threading
 import time
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 NEVER = threading.Event()
+HERE = Path(__file__).parent
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    while (HERE / "held").exists():
+        await asyncio.sleep(0.01)
+    yield
 
 
 async def where(request):
@@ -40,7 +50,8 @@ async def compute(request):
 
 
 async def slow(request):
-    await asyncio.sleep(1.5)
+    while not (HERE / "gate").exists():
+        await asyncio.sleep(0.01)
     return PlainTextResponse(str(os.getpid()))
 
 
@@ -54,6 +65,7 @@ async def stream(request):
 
 
 app = Starlette(
+    lifespan=lifespan,
     routes=[
         Route("/", where),
         Route("/thread", stuck_in_a_thread),
@@ -127,9 +139,15 @@ async def test_an_endpoint_that_awaits_for_ever_ends_politely_and_other_requests
         probe = await story.connect(server)
         old = await pid_of(probe)
         stuck, busy = await connection_to(story, server, old), await connection_to(story, server, old)
+        held = story.folder / "held"
+        held.touch()
         await stuck.ask("/loop")
         await status_when(server, lambda status: any("without a response" in slot.note for slot in status.slots), 20)
         await busy.ask("/slow")
+        await status_when(server, lambda status: any(sum(slot.leases.values()) == 2 for slot in status.slots))
+        held.unlink()  # now who takes its place may serve
+        await status_when(server, lambda status: any(slot.state.leaves for slot in status.slots), 20)
+        story.open_gate()
         assert int((await busy.answer()).body) == old
         await moved(busy, old)
         await logged(server, "in stuck_on_the_loop")

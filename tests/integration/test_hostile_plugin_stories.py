@@ -107,7 +107,7 @@ async def test_what_a_signal_offers_is_refused_as_well_and_explained(story: Stor
         status = await status_when(server, lambda status: status.refused is not None)
         assert status.refused is not None
         assert status.epoch == 1
-        await until(lambda: "hostile" in server.logs[server.logs.index("refused") :])
+        await until(lambda: "hostile" in server.logs.partition("refused")[2], "the refusal in its log")
 
 
 @pytest.mark.parametrize("granted", [False, True])

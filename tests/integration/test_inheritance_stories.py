@@ -57,6 +57,12 @@ class Load:
             self.answers.append(await connection.get("/count"))
             await asyncio.sleep(0)
 
+    async def saw(self, version: str) -> None:
+        """Wait until somebody was answered by a version."""
+        async with asyncio.timeout(30):
+            while version not in (answer.words[1] for answer in self.answers):
+                await asyncio.sleep(0.01)
+
     async def end(self) -> None:
         self._done.set()
         await asyncio.gather(*self._visitors)
@@ -92,10 +98,12 @@ async def test_no_count_is_lost_over_rolls_under_load_nor_of_a_request_that_outl
         slow = await story.connect(server)
         await slow.ask("/count/slow")
         async with under_load(story, server) as load:
+            await load.saw("1.0")
             for version in ("1.1", "1.2"):
                 write(story, version)
                 outcome = await server.reload(strategy=Strategy.ROLL)
                 assert isinstance(outcome, Committed), outcome
+                await load.saw(version)
         story.open_gate()
         assert (await slow.answer()).words[1] == "1.0"
         await alone(server, 2)
@@ -161,6 +169,7 @@ async def test_an_import_that_fails_refuses_the_roll_with_its_traceback_and_ever
     async with story.server(2) as server:
         before = await alone(server, 2)
         async with under_load(story, server) as load:
+            await load.saw("1.0")
             write(story, "2.0", taking='raise ValueError("what is this?")')
             outcome = await server.reload(strategy=Strategy.ROLL)
         assert isinstance(outcome, Refused)
@@ -214,7 +223,7 @@ async def test_an_import_past_a_deadline_refuses_the_roll_and_the_next_one_is_no
     story: Story, deadline: str, hook: str
 ) -> None:
     write(story, "1.0")
-    async with story.server(2, env={f"CHANGEOVER_DEADLINES_{deadline}": "1s"}) as server:
+    async with story.server(2, env={f"CHANGEOVER_DEADLINES_{deadline}": "3s"}) as server:
         before = await alone(server, 2)
         assert (await story.get(server, "/count")).status == 200
         write(story, "2.0", taking="return __import__('asyncio').sleep(60)")

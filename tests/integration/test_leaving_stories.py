@@ -16,6 +16,7 @@ from changeover.workers.protocol.messages import LeaseView
 from tests.integration.test_plugin_life_stories import until_told
 from tests.integration.test_websocket_stories import said, url
 from tests.service import Story, gone, status_when
+from tests.waits import until
 
 CHAT = '''# /// script
 # requires-python = ">=3.11"
@@ -54,6 +55,12 @@ def unloaded(server: Server, *pids: int) -> list[tuple[int, int]]:
     """Which worker unloaded which version, in order."""
     found = re.findall(r"^(\d+) unloads (\d+)$", server.logs, re.MULTILINE)
     return [(int(pid), int(version)) for pid, version in found if int(pid) in pids]
+
+
+async def seen(server: Server, pids: tuple[int, ...], wanted: list[tuple[int, int]]) -> None:
+    """Wait until these were unloaded, in this order, and nothing else was."""
+    await until(lambda: len(unloaded(server, *pids)) >= len(wanted), f"{wanted} to be unloaded")
+    assert unloaded(server, *pids) == wanted
 
 
 async def roll(server: Server) -> tuple[int, int]:
@@ -121,18 +128,18 @@ async def test_beside_a_worker_that_leaves_each_version_is_released_and_its_own_
             for version in range(1, SWAPS + 1):
                 write(story, version)
                 # Epochs 1 and 2 are of the version that the old worker serves; what came after never was there.
-                until = Milestone.ACTIVE if version == 1 else Milestone.RETIRED
-                assert isinstance(await server.reload(until=until), Committed)
+                milestone = Milestone.ACTIVE if version == 1 else Milestone.RETIRED
+                assert isinstance(await server.reload(until=milestone), Committed)
                 assert (await leaks(server, new)).resident[UNIT] <= 2
             assert await retired(server, SWAPS - 1) == list(range(3, SWAPS + 2))
-            assert unloaded(server, old, new) == [(new, version) for version in range(SWAPS)]
+            await seen(server, (old, new), [(new, version) for version in range(SWAPS)])
             assert (await leaks(server, new)).resident[UNIT] == (await leaks(server, old)).resident[UNIT] == 1
             assert await said(client) == "0 1 hi"
             [draining] = (await server.status()).draining
             assert (draining.id, draining.since, draining.slots) == ("chat", 1, (0,))
         await gone(old)
         assert await retired(server, SWAPS + 1) == [*range(3, SWAPS + 2), 1, 2]
-        assert unloaded(server, old, new) == [*((new, version) for version in range(SWAPS)), (old, 0)]
+        await seen(server, (old, new), [*((new, version) for version in range(SWAPS)), (old, 0)])
         status = await status_when(server, lambda status: status.resident == 1)
         assert (status.draining, [slot.pid for slot in status.slots]) == ((), [new])
         assert [(slot.pid, slot.leaks, slot.resident[UNIT]) for slot in (await server.leaks()).slots] == [(new, (), 1)]

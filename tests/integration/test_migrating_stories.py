@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from changeover.server import Committed, Refused, Server, Strategy
+from changeover.server import Committed, Outcome, Refused, Server, Strategy
 from changeover.supervisor.core.records.plugin import MigrationDone, MigrationLeft, MigrationUndone
 from tests.integration.test_plugin_life_stories import until_told
 from tests.plugin_folder import PluginFolder
-from tests.service import Story
+from tests.service import Story, logged
 
 MANIFEST = 'plugin = "ledger:Ledger"\nservices = { ledger = { mount = "/ledger" } }\n'
 CODE = """
@@ -160,14 +160,22 @@ async def test_a_roll_whose_migration_fails_is_undone_before_its_processes_leave
         assert await versions(story, server) == {"1.0"}
 
 
+async def migrating(story: Story, server: Server, ledger: Ledger) -> "asyncio.Task[Outcome]":
+    """A reload whose migration has begun, and lasts until the gate is opened."""
+    ledger.write("2.0", migrating=f"while not Path({str(story.gate)!r}).exists(): time.sleep(0.01)")
+    reload = asyncio.create_task(server.reload())
+    async with asyncio.timeout(15):
+        while not ledger.done():
+            await asyncio.sleep(0.01)
+    return reload
+
+
 async def test_a_quick_stop_waits_for_what_is_under_way_and_has_it_undone(story: Story, ledger: Ledger) -> None:
     async with story.server(2) as server:
-        ledger.write("2.0", migrating="time.sleep(2.5)")
-        reload = asyncio.create_task(server.reload())
-        async with asyncio.timeout(15):
-            while not ledger.done():
-                await asyncio.sleep(0.01)
+        reload = await migrating(story, server, ledger)
         server.signal(signal.SIGQUIT)
+        await logged(server, "stopping (quick)")
+        story.open_gate()
         await asyncio.wait_for(server._running().wait(), 20)
     await asyncio.gather(reload, return_exceptions=True)
     assert ledger.done() == ["migrate 1.0 2.0", "unmigrate 1.0 2.0"]
@@ -175,10 +183,10 @@ async def test_a_quick_stop_waits_for_what_is_under_way_and_has_it_undone(story:
 
 async def test_a_stop_in_the_middle_has_it_undone(story: Story, ledger: Ledger) -> None:
     async with story.server(2) as server:
-        ledger.write("2.0", migrating="time.sleep(0.5)")
-        reload = asyncio.create_task(server.reload())
-        async with asyncio.timeout(15):
-            while not ledger.done():
-                await asyncio.sleep(0.01)
+        reload = await migrating(story, server, ledger)
+        server.signal(signal.SIGTERM)
+        await logged(server, "stopping (graceful)")
+        story.open_gate()
+        await asyncio.wait_for(server._running().wait(), 20)
     await asyncio.gather(reload, return_exceptions=True)
     assert ledger.done() == ["migrate 1.0 2.0", "unmigrate 1.0 2.0"]

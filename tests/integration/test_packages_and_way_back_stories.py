@@ -58,8 +58,8 @@ async def test_a_roll_that_crashes_is_taken_back_also_when_it_took_another_packa
         assert status.serving is not None
         assert (status.serving.origin.trigger, status.serving.restores) == (Trigger.RESCUE, 1)
         await logged(server, CHANGED)
-        assert "what the kept process has imported stays as it was; what is imported later is what is there now" in (
-            server.logs
+        await logged(
+            server, "what the kept process has imported stays as it was; what is imported later is what is there now"
         )
         await refilled(server, 2)
         assert (await story.get(server, "/")).words[0] == f"1+foo{version}"

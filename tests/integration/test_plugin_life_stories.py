@@ -112,6 +112,9 @@ async def test_no_count_is_lost_over_swaps_under_load_nor_of_a_request_that_outl
         for version in ("1.1", "1.2"):
             write(story, version)
             assert isinstance(await server.reload(), Committed)
+            async with asyncio.timeout(30):
+                while version not in (answer.words[1] for answer in answers):
+                    await asyncio.sleep(0.01)
         done.set()
         await asyncio.gather(*visitors)
         story.open_gate()

@@ -10,6 +10,7 @@ from changeover.server import Committed, Refused, ServerFailed
 from changeover.supervisor.core.records.plugin import PluginsMoved
 from changeover.supervisor.core.records.preflight import PreflightCompleted, PreflightSkipped
 from changeover.workers.protocol.refusal import Fault, Stage
+from tests.integration.test_plugin_life_stories import until_told
 from tests.plugin_folder import PluginFolder
 from tests.rehearsals import ENDS, NOTE, alive, load, pids, rehearsers, told, until_rehearsing
 from tests.service import Story, kill, status_when
@@ -21,7 +22,7 @@ if "preflight" in setproctitle.getproctitle() and os.path.exists({late!r}):
     exec({ends!r})
 """
 """It passes the preflight of its start, and none once the file is there."""
-HASTY = {"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}
+HASTY = {"CHANGEOVER_DEADLINES_PREFLIGHT": "5s"}
 HANG = "while True: pass"
 SOON = 5.0
 """Seconds that a preflight of a small plugin may take here at most, on a machine with other work."""
@@ -44,7 +45,7 @@ async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: 
         if how == "hangs":
             assert "so far" in refused.refusal.output
         assert pids(await server.status()) == before
-        assert not alive(rehearsers(server.pid))
+        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
         assert not side.exists()
         assert (await server.status()).counts.refusals == {"preflight": 1}
     assert set(statuses) == {200}
@@ -70,7 +71,7 @@ async def test_a_configuration_that_does_not_fit_is_refused_before_any_worker_lo
         [refused] = outcome.refusals
         assert (refused.slot, refused.refusal.unit, refused.refusal.fault) == (-1, "plugin rates", Fault.CONFIG)
         assert "`config` of [plugins.rates], does not fit: Expected `int`" in refused.refusal.summary
-        moves = [move for record in await told(server, PluginsMoved) for move in record.moves]
+        moves = [move for record in await until_told(server, PluginsMoved, 2) for move in record.moves]
         assert {move.key.since for move in moves} == {1}
 
 
@@ -86,7 +87,7 @@ async def test_good_code_passes_quickly_and_is_served(story: Story) -> None:
         assert 0 < passed.seconds <= SOON
         counts = (await server.status()).counts
         assert (counts.preflights, counts.longest_preflight) == (2, max(first.seconds, passed.seconds))
-        assert not alive(rehearsers(server.pid))
+        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
 
 
 async def test_a_rollback_is_rehearsed_too(story: Story) -> None:
@@ -285,7 +286,7 @@ async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(sto
                 server.signal(signal.SIGHUP)
                 await asyncio.sleep(0.2)
         await status_when(server, lambda status: status.candidate is None)
-        assert not alive(rehearsers(server.pid))
+        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
     assert set(statuses) == {200}
 
 
@@ -297,7 +298,7 @@ async def test_a_stop_during_a_rehearsal_leaves_no_process_of_it(story: Story) -
         await until_rehearsing(server)
         await until(lambda: rehearsers(server.pid), "the rehearsal")
         below = rehearsers(server.pid)
-    assert not alive(below)
+    await until(lambda: not alive(below), "the rehearsal to be gone")
 
 
 async def test_a_supervisor_that_is_killed_during_a_rehearsal_leaves_no_process_of_it(story: Story) -> None:

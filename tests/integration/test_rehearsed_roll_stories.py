@@ -75,7 +75,7 @@ async def starting(story: Story, **environment: str) -> AsyncIterator[tuple[Serv
     server = story.unstarted(2, env=environment)
     task = asyncio.create_task(server.__aenter__())
     try:
-        await until(lambda: "epoch 1 is preflighting" in server.logs or task.done(), "the rehearsal")
+        await until(lambda: "epoch 1 is preflighting" in server.logs or task.done(), "the rehearsal", 30)
         yield server, task
     finally:
         task.cancel()
@@ -109,7 +109,7 @@ async def test_a_start_falls_back_to_what_was_committed_and_no_worker_ran_what_i
     async with story.server(2):
         pass
     story.write("2.0", top=NOTE.format(side=str(side)) + ENDS[how])
-    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}) as server:
+    async with story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "5s"}) as server:
         assert (await story.get(server, "/shop")).words[0] == "1.0"
         [fallen] = await told(server, BootFellBack)
         assert fallen.reason.startswith("preflight: plugin shop")
@@ -118,7 +118,7 @@ async def test_a_start_falls_back_to_what_was_committed_and_no_worker_ran_what_i
         assert how != "hangs" or "so far" in refused.refusal.output
         assert await told(server, PreflightCompleted) == []
         assert (await server.status()).counts.refusals == {"preflight": 1}
-        assert not alive(rehearsers(server.pid))
+        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
     assert ran(side) == set()
 
 
@@ -141,7 +141,7 @@ async def until_refilled(server: Server, gone_pid: int) -> None:
         living = pids(await server.status())
         return len(living) == 2 and gone_pid not in living.values()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await refilled():
             await asyncio.sleep(0.02)
 
@@ -186,7 +186,7 @@ async def test_a_roll_to_bad_code_is_refused_before_any_worker_of_it_is_there(st
     side = story.folder / "side"
     story.write("1.0")
     async with (
-        story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "2s"}) as server,
+        story.server(2, env={"CHANGEOVER_DEADLINES_PREFLIGHT": "5s"}) as server,
         load(story, server) as statuses,
     ):
         before = pids(await server.status())
@@ -200,7 +200,7 @@ async def test_a_roll_to_bad_code_is_refused_before_any_worker_of_it_is_there(st
         assert pids(await server.status()) == before
         assert len(await told(server, WorkerForked)) == 2
         assert (await server.status()).counts.refusals == {"preflight": 1}
-        assert not alive(rehearsers(server.pid))
+        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
         story.write("3.0")
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
         assert (await story.get(server, "/shop")).words[0] == "3.0"
@@ -274,7 +274,7 @@ async def test_a_start_that_was_killed_in_its_rehearsal_is_made_again_from_what_
     story.write("2.0", top=f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
     server = story.unstarted(2)
     task = asyncio.create_task(server.__aenter__())
-    await until(lambda: "epoch 2 is preflighting" in server.logs or task.done(), "the rehearsal")
+    await until(lambda: "epoch 2 is preflighting" in server.logs or task.done(), "the rehearsal", 30)
     [zygote] = psutil.Process(server.pid).children()
     kill(server.pid)
     with pytest.raises(ServerFailed):
@@ -330,7 +330,7 @@ async def test_a_stop_and_a_hup_during_the_rehearsal_of_a_roll(story: Story) -> 
     outcome = await reload
     assert isinstance(outcome, Refused)
     assert "stopping" in outcome.reason
-    assert not alive(below)
+    await until(lambda: not alive(below), "the rehearsal to be gone")
 
 
 async def test_a_zygote_that_dies_during_the_rehearsal_of_a_roll_refuses_it(story: Story) -> None:

@@ -206,11 +206,11 @@ async def test_one_new_process_that_cannot_start_refuses_for_all(story: Story, s
 
 
 async def test_a_new_process_that_does_not_start_in_time_refuses_with_its_stacks(story: Story, shop: Shop) -> None:
-    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_BOOT": "1.5"}) as server:
+    async with story.server(1, app="main:app", env={"CHANGEOVER_DEADLINES_BOOT": "4"}) as server:
         shop.write("2", startup="await opened()")
         outcome = await server.reload()
         assert isinstance(outcome, Refused)
-        assert "within 1.5 s" in outcome.reason
+        assert "within 4 s" in outcome.reason
         [refusal] = outcome.refusals
         assert "thread 0x" in refusal.refusal.traceback
         [_, waiting] = refusal.refusal.traceback.split("Task changeover: lifespan", 1)

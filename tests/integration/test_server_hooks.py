@@ -108,7 +108,7 @@ async def test_functions_run_in_workers_and_commands_anywhere(story: Story) -> N
         server.signal(signal.SIGTERM)
         for pid in pids:
             await gone(pid)
-        assert {told["pid"] for told in heard(story, "worker_exit")} == pids
+        await until(lambda: {told["pid"] for told in heard(story, "worker_exit")} == pids, "both ends to be heard of")
 
 
 async def test_what_is_prepared_after_a_fork_is_there_in_a_preflight_too(story: Story) -> None:

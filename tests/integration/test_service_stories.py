@@ -45,8 +45,8 @@ def sockets(folder: Path) -> list[Path]:
 async def test_term_finishes_what_is_in_flight_and_leaves_nothing_behind(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=2) as server:
+        await until(lambda: len(family(server.pid)) == 4, "the rehearsal of the start to be gone")
         processes = family(server.pid)
-        assert len(processes) == 4
         busy = await story.connect(server)
         await busy.ask("/shop/slow")
         status = await status_when(server, lambda status: any(slot.leases for slot in status.slots))
@@ -66,7 +66,7 @@ async def test_term_finishes_what_is_in_flight_and_leaves_nothing_behind(story: 
 async def test_a_second_term_does_not_wait_for_what_is_in_flight(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=1) as server:
-        [*_, worker] = family(server.pid)
+        [worker] = [slot.pid for slot in (await server.status()).slots]
         busy = await story.connect(server)
         await busy.ask("/shop/slow")
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
@@ -104,10 +104,10 @@ async def test_hup_during_boot_is_deferred_and_never_kills(story: Story) -> None
         process = subprocess.Popen([*command, *folders], stderr=stderr)
     try:
         caught = Path(f"/proc/{process.pid}/status")
-        await until(lambda: _catches(caught, signal.SIGHUP), "the inbox to be open")
+        await until(lambda: _catches(caught, signal.SIGHUP), "the inbox to be open", 30)
         for _ in range(5):
             process.send_signal(signal.SIGHUP)
-        await until(lambda: "SIGHUP" in log.read_text() and "serves epoch 1" in log.read_text())
+        await until(lambda: "SIGHUP" in log.read_text() and "serves epoch 1" in log.read_text(), "it to serve", 30)
         assert process.poll() is None
     finally:
         process.terminate()
@@ -126,8 +126,12 @@ async def test_a_boot_that_fails_half_way_leaves_no_process_and_no_socket(story:
             pass
     assert failed.value.status == 4
     assert sockets(story.folder) == []
-    mine = [p for p in psutil.process_iter(["cmdline"]) if str(story.folder) in " ".join(p.info["cmdline"] or [])]
-    assert mine == []
+
+    def mine() -> list[psutil.Process]:
+        found = psutil.process_iter(["cmdline"])
+        return [each for each in found if str(story.folder) in " ".join(each.info["cmdline"] or [])]
+
+    await until(lambda: not mine(), "all processes to be gone")
 
 
 async def test_an_app_that_cannot_be_imported_ends_the_start_with_status_4(story: Story) -> None:
@@ -162,7 +166,7 @@ async def test_an_ordered_end_is_told_in_order_and_warns_of_nothing(story: Story
 async def test_two_terms_at_once_are_quick_and_not_a_kill(story: Story) -> None:
     story.write("1.0")
     async with story.server(workers=1) as server:
-        [*_, worker] = family(server.pid)
+        [worker] = [slot.pid for slot in (await server.status()).slots]
         busy = await story.connect(server)
         await busy.ask("/shop/slow")
         await status_when(server, lambda status: any(slot.leases for slot in status.slots))
@@ -191,7 +195,8 @@ async def test_a_supervisor_that_finds_a_bug_leaves_its_workers_and_their_socket
         subprocess.Popen([sys.executable, "-c", bug, "run", *arguments, *places], stderr=out) as process,
     ):
         try:
-            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve", 30)
+            await until(lambda: len(family(process.pid)) == 3, "the rehearsal of the start to be gone")
             _, zygote, worker = family(process.pid)
             process.send_signal(signal.SIGTTIN)
             assert await asyncio.to_thread(process.wait, 20) == 70
@@ -227,7 +232,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end_for_ever(story: Story)
         subprocess.Popen([sys.executable, "-c", hanging, "run", *arguments, *places], stderr=out) as process,
     ):
         try:
-            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve", 30)
             process.send_signal(signal.SIGHUP)
             await until(lambda: "SIGHUP: reload" in log.read_text(), "the reload to begin")
             process.terminate()
@@ -250,7 +255,7 @@ async def test_a_log_that_nobody_reads_holds_up_neither_reloads_nor_the_end(stor
         try:
             os.close(writing)
             client = Client(runtime / SOCKET_NAME)
-            await until(lambda: _epoch(client) == 1, "it to serve")
+            await until(lambda: _epoch(client) == 1, "it to serve", 30)
             for number in range(5):
                 story.write(f"1.{number + 1}")
                 told = await asyncio.to_thread(_reload, client)

@@ -19,6 +19,7 @@ from changeover.supervisor.api.client import SOCKET_NAME, Client
 from changeover.supervisor.process.notify import VARIABLES
 from changeover.supervisor.process.passed import FIRST, stored_name
 from tests.integration.test_upgrade_stories import environment, upgrade
+from tests.ports import unused
 from tests.service import Connection, Story
 from tests.service_manager import FakeManager, managing
 from tests.waits import until
@@ -80,6 +81,11 @@ async def ready(manager: FakeManager, times: int = 1) -> None:
     await until(lambda: manager.said("READY=1") == times, f"READY; said {manager.notices}", 15)
 
 
+async def shows(manager: FakeManager, status: str) -> None:
+    """Wait until the status begins like that: it is told beside all else."""
+    await until(lambda: manager.status().startswith(status), f"{status}; said {manager.notices}", 15)
+
+
 def control(story: Story) -> Client:
     return Client(story.folder / "runtime" / SOCKET_NAME)
 
@@ -102,18 +108,18 @@ async def test_ready_reloading_and_stopping_are_told_as_they_happen(story: Story
     async with started(story, manager, "--workers=2", "--bind=127.0.0.1:0", "--log-level=debug") as process:
         await ready(manager)
         assert manager.commands()[-2:] == ["READY=1", f"MAINPID={process.pid}"]
-        assert manager.status().startswith("epoch 1, 2 of 2 slots serve")
+        await shows(manager, "epoch 1, 2 of 2 slots serve")
         story.write("2.0")
         process.send_signal(signal.SIGHUP)
         await ready(manager, 2)
         assert manager.commands()[-2:] == ["RELOADING=1", "READY=1"]
         assert manager.said("MONOTONIC_USEC") == 1
-        assert manager.status().startswith("epoch 2, 2 of 2 slots serve; epoch 2 serves in all 2 workers")
+        await shows(manager, "epoch 2, 2 of 2 slots serve; epoch 2 serves in all 2 workers")
         story.write("3.0", top="raise RuntimeError('on purpose')")
         process.send_signal(signal.SIGHUP)
         await ready(manager, 3)
         assert manager.commands()[-2:] == ["RELOADING=1", "READY=1"]
-        assert manager.status().startswith("epoch 2, 2 of 2 slots serve; epoch 3 refused: ")
+        await shows(manager, "epoch 2, 2 of 2 slots serve; epoch 3 refused: ")
         for child in psutil.Process(process.pid).children(recursive=True):
             assert not set(child.environ()) & set(VARIABLES)
         process.terminate()
@@ -248,8 +254,7 @@ async def test_a_client_that_comes_between_two_lives_is_served_by_the_second(
     story: Story, manager: FakeManager
 ) -> None:
     story.write("1.0")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = shown(free)
+    address = unused()
     async with started(story, manager, f"--bind={address}"):
         await ready(manager)
         assert await answer(address) == 200
@@ -269,8 +274,7 @@ async def test_after_a_kill_what_was_stored_and_who_lives_come_together(
     story: Story, manager: FakeManager, survivors: bool
 ) -> None:
     story.write("1.0")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = shown(free)
+    address = unused()
     async with started(story, manager, f"--bind={address}") as process:
         await ready(manager)
         kept = await Connection.open(address)
@@ -362,8 +366,7 @@ async def test_the_store_follows_the_addresses_that_a_reload_adds_and_removes(
     story: Story, manager: FakeManager
 ) -> None:
     story.write("1.0")
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        first, second = shown(one), shown(other)
+    first, second = unused(), unused()
     config = story.folder / "changeover.toml"
 
     def bind(*addresses: str) -> None:

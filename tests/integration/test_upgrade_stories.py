@@ -375,10 +375,22 @@ async def test_a_signal_whose_upgrade_is_refused_is_seen_in_the_status_until_one
 
 async def test_a_stop_in_the_last_moment_before_the_next_program_is_heeded(story: Story) -> None:
     story.write("1.0")
-    async with story.server() as server:
+    moment = 5.0
+    (story.folder / "patience").mkdir()
+    (story.folder / "patience" / "sitecustomize.py").write_text(
+        f"from changeover.supervisor import replacement; replacement.ANSWERED = {moment}"
+    )
+    async with story.server(env={"PYTHONPATH": str(story.folder / "patience")}) as server:
+        busy = await story.connect(server)
+        await busy.ask("/shop/slow")
+        await status_when(server, lambda status: any(slot.leases for slot in status.slots))
         server.signal(signal.SIGUSR2)
         await logged(server, "the supervisor becomes version", ENOUGH)
         server.signal(signal.SIGTERM)
+        over = time.monotonic() + moment + 1.0
+        await until(lambda: time.monotonic() > over, "the moment to be over, and the stop not yet")
+        story.open_gate()
+        assert (await busy.answer()).words[0] == "1.0"
         await gone_or_dead(server.pid)
         assert "the supervisor was upgraded" not in server.logs
 

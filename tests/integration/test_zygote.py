@@ -451,9 +451,9 @@ async def test_a_zygote_that_is_not_ready_is_stopped_at_once(supervisor: Supervi
 async def test_a_zygote_that_does_not_answer_an_order_is_killed_so_that_another_takes_over(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygotes, "FORKED", 0.2)
     zygote = await supervisor.started()
     await supervisor.forked(zygote, 1)
+    monkeypatch.setattr(zygotes, "FORKED", 0.2)
     os.kill(zygote.pid, signal.SIGSTOP)
     zygote.fork(supervisor.birth(2))
     assert "did not fork" in (await supervisor.hear(ZygoteLost)).reason

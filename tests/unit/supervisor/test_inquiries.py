@@ -26,7 +26,7 @@ from tests.waits import DEADLINE, until
 
 LIVE = LeaseView("websocket", 1, "/live", 240.0)
 OLD = plugin_messages.PluginEntry(unit("pricing", 1), "Active", 1.0)
-SHORT = 0.2
+SHORT = 1.0
 
 Asks = messages.AskLeases | plugin_messages.AskLeaks | plugin_messages.AskPlugins
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from changeover.supervisor.process.listeners import Listeners
 from changeover.supervisor.process.notify import Managed, NotifySocket
 from changeover.supervisor.process.passed import NOTHING, Passed, stored_name
 from changeover.supervisor.telemetry.shell import KillModeUnfit
+from tests.ports import unused_port
 from tests.service_manager import FakeManager, managing
 
 
@@ -63,8 +63,7 @@ async def test_a_unix_socket_that_was_bound_anew_takes_the_place_of_the_dead_one
 async def test_one_that_was_taken_back_stays_in_the_store(
     manager: FakeManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = TcpAddress(*free.getsockname())
+    address = TcpAddress("127.0.0.1", unused_port())
     before, first = await live(manager, address)
     first.close()
     inode, second = await live(manager, address, hand(monkeypatch, manager, address))

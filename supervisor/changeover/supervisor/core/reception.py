@@ -6,7 +6,7 @@ from changeover.supervisor.core.child import State
 from changeover.supervisor.core.children import Children, nonce
 from changeover.supervisor.core.coordinator import Coordinator
 from changeover.supervisor.core.cutover import OPEN
-from changeover.supervisor.core.effects import Hold, ProcessSignal, Signal, TakeCounts
+from changeover.supervisor.core.effects import Hold, ProcessSignal, Signal
 from changeover.supervisor.core.entries import EpochRaised
 from changeover.supervisor.core.events import Child
 from changeover.supervisor.core.ledger import Ledger
@@ -16,7 +16,7 @@ from changeover.supervisor.core.records import service
 from changeover.supervisor.core.records.cutover import WorkerActivated, WorkerRefused
 from changeover.supervisor.core.records.plugin import LeadershipMoved
 from changeover.supervisor.core.records.worker import WorkerAdopted, WorkerHeard, WorkerSilent, WorkerYields
-from changeover.supervisor.core.reports import hand_on
+from changeover.supervisor.core.reports import hand_on, hand_on_late
 from changeover.supervisor.core.retirement import Retirement
 from changeover.supervisor.core.roster import Member, Roster, Slot
 from changeover.supervisor.core.succession import Succession
@@ -226,8 +226,7 @@ class Reception:
         if slot is None or slot.member is None or not slot.member.greeted:
             if slot is not None and slot.member is not None and isinstance(message, messages.Retired):
                 slot.member.released |= frozenset(message.units)
-            if slot is None and isinstance(message, messages.Counted) and self._is_dead(message.worker):
-                self._out.put(TakeCounts(message.worker, message.counts, late=True))
+            if slot is None and self._is_dead(message.worker) and hand_on_late(self._out, message):
                 return
             self._out.ignore(message.worker, type(message).__name__, "unknown worker")
             return
@@ -261,7 +260,7 @@ class Reception:
             case messages.Refused():
                 self._refused(slot, member, message)
             case _:
-                hand_on(self._out, member, message)
+                hand_on(self._out, member.pid, message)
 
     def _beats(self, slot: Slot, member: Member, message: messages.Beat) -> None:
         led = member.beat is not None and member.beat.leads

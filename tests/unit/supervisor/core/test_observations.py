@@ -6,9 +6,11 @@ from changeover.supervisor.core import effects, events
 from changeover.supervisor.core.events import Question
 from changeover.supervisor.core.records.pipeline import PipelineEventTold
 from changeover.supervisor.core.records.service import PeerIgnored
+from changeover.supervisor.core.records.worker import FarewellsSaid
 from changeover.workers.protocol import messages
 from changeover.workers.protocol.counted import Counts
 from changeover.workers.protocol.identity import WorkerId
+from changeover.workers.protocol.messages import Farewell
 from changeover.workers.protocol.observed import PipelineEvent, PipelineEventKind, Repeated
 from tests.machines import Bench
 
@@ -48,6 +50,23 @@ def test_the_last_words_of_a_worker_whose_death_was_seen_before_them_are_kept(be
     bench.hear(worker, messages.Counted, 1, COUNTS)
     assert taken(bench) == [effects.TakeCounts(worker, COUNTS, late=True)]
     assert bench.told(PeerIgnored) == []
+
+
+def test_what_such_a_worker_told_at_last_is_told(bench: Bench) -> None:
+    worker = bench.living()[0]
+    bench.feed(events.WorkerExited(worker, 0))
+    bench.hear(worker, messages.FarewellsSaid, 1, "http", Farewell.OVERDUE, 1, 0.5)
+    bench.hear(worker, messages.PipelineEventsTold, 1, (Repeated(FAILED, 12),))
+    assert bench.told(FarewellsSaid) == [FarewellsSaid(worker, 0, "http", Farewell.OVERDUE, 1, 0.5)]
+    assert [(each.worker, each.pid, each.count) for each in bench.told(PipelineEventTold)] == [(worker, 0, 12)]
+    assert bench.told(PeerIgnored) == []
+
+
+def test_what_such_a_worker_said_of_a_cutover_has_no_effect(bench: Bench) -> None:
+    worker = bench.living()[0]
+    bench.feed(events.WorkerExited(worker, 0))
+    bench.hear(worker, messages.Yielding, 1)
+    assert [ignored.why for ignored in bench.told(PeerIgnored)] == ["unknown worker"]
 
 
 def test_what_somebody_counted_who_is_no_worker_of_ours_has_no_effect(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from changeover.supervisor.process.address import FdAddress, TcpAddress, UnixAddress
 from changeover.supervisor.process.listeners import AddressInUse, CannotListen, Listeners
+from tests.ports import unused_port
 
 Bind = Callable[..., Listeners]
 
@@ -54,8 +55,7 @@ def test_the_ipv6_wildcard_takes_ipv4_too(bind: Bind) -> None:
 
 
 def test_the_ipv6_wildcard_leaves_ipv4_alone_when_ipv4_is_asked_for_by_itself(bind: Bind) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = unused_port()
     assert len(bind(TcpAddress("::", port), TcpAddress("0.0.0.0", port)).bound) == 2
 
 
@@ -178,10 +178,10 @@ def test_a_worker_is_told_the_descriptor_that_the_zygote_inherits(bind: Bind) ->
 
 
 def test_a_port_can_be_bound_again_right_after_it_served(bind: Bind) -> None:
-    [listener] = bind(TcpAddress("127.0.0.1", 0)).bound
+    port = unused_port()
+    [listener] = bind(TcpAddress("127.0.0.1", port)).bound
     client = connect(listener.shown)
     listener.sock.accept()[0].close()
-    port = listener.sock.getsockname()[1]
     listener.close()
     client.close()
     bind(TcpAddress("127.0.0.1", port))
@@ -218,8 +218,8 @@ def test_a_socket_that_was_lent_to_us_listens_on_when_we_let_go_of_it(bind: Bind
 
 
 def test_ipv6_leaves_ipv4_to_what_is_listened_on_already(bind: Bind) -> None:
-    [first] = bind(TcpAddress("0.0.0.0", 0)).bound
-    port = first.sock.getsockname()[1]
+    port = unused_port()
+    bind(TcpAddress("0.0.0.0", port))
     beside = Listeners.bind([TcpAddress("::", port)], 16, beside=[TcpAddress("0.0.0.0", port)])
     assert beside.bound[0].sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
     beside.close()

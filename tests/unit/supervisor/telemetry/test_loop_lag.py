@@ -10,7 +10,7 @@ from changeover.supervisor.telemetry import loop_lag
 from changeover.supervisor.telemetry.loop_lag import LoopLag
 from tests.waits import until
 
-BLOCKED = 0.3
+BLOCKED = 1.0
 
 
 @pytest.fixture

@@ -24,10 +24,15 @@ WAITS = 10.0
 
 
 class Chat(asyncio.Protocol):
-    """A connection of a kind that cannot go on in another process: it says goodbye in its own way."""
+    """A connection of a kind that cannot go on in another process: it says goodbye in its own way.
+
+    Attributes:
+        leaves: Called when it says so, first.
+    """
 
     kind: LeaseKind = LeaseKind.WEBSOCKET
     parting: Parting = Parting.STAYS
+    leaves: Callable[["Chat"], None] | None = None
 
     def __init__(self, room: set["Chat"]) -> None:
         self.since = asyncio.get_running_loop().time()
@@ -42,6 +47,8 @@ class Chat(asyncio.Protocol):
         self._room.discard(self)
 
     def farewell(self, *, asked: bool = False) -> None:
+        if self.leaves is not None:
+            self.leaves(self)
         self.transport.write(b"goodbye\n")
         self.transport.close()
 
@@ -75,23 +82,25 @@ async def test_connections_that_cannot_be_handed_over_say_goodbye_one_after_the_
     loop = asyncio.get_running_loop()
     async with chatting(many) as (room, readers):
         ending = farewells(DrainDeadlines(websocket=deadline), room, told)
-        ending.begin()
         began = loop.time()
+        ending.begin()
+        classes = len(ending._timers)
 
         async def end(reader: asyncio.StreamReader) -> float:
             assert await asyncio.wait_for(reader.read(), WAITS) == b"goodbye\n"
             return loop.time() - began
 
-        ends = sorted(await asyncio.gather(*map(end, readers)))
+        heard = min(await asyncio.gather(*map(end, readers)))
         window = ending.window(LeaseKind.WEBSOCKET)
+        # When they are due, and not when they were heard: a machine that stands still has several come at once.
+        due = sorted(timer.when() - began for timer in ending._timers[classes : classes + many])
         ending.close()
-    assert ends[0] >= deadline, "until then each may come to its own end"
-    assert ends[-1] < deadline + window + 0.5
-    assert ends[-1] - ends[0] > window / 2
-    assert max(sum(start <= each < start + window / 10 for each in ends) for start in ends) < many / 3
+    assert min(heard, due[0]) >= deadline, "until then each may come to its own end"
+    assert window / 2 < due[-1] - due[0] < window + 0.5
+    assert max(sum(start <= each < start + window / 10 for each in due) for start in due) < many / 3
     assert {(each.kind, each.why) for each in told} == {("websocket", Farewell.FIXED)}
     assert sum(each.count for each in told) == many
-    assert max(each.oldest for each in told) >= ends[-1] - 0.5
+    assert max(each.oldest for each in told) >= deadline
 
 
 async def test_a_connection_that_left_by_itself_is_not_told_farewell() -> None:
@@ -127,7 +136,7 @@ async def test_what_speaks_over_a_websocket_is_ended_when_its_client_was_told_an
     told: list[FarewellsSaid] = []
     stays, leaves = lease(LeaseKind.WEBSOCKET), lease(LeaseKind.WEBSOCKET)
     async with chatting(1) as (room, readers):
-        ending = farewells(DrainDeadlines(websocket=1.0), room, told, stays, leaves)
+        ending = farewells(DrainDeadlines(websocket=5.0), room, told, stays, leaves)
         ending.begin()
         assert await asyncio.wait_for(readers[0].read(), WAITS) == b"goodbye\n"
         assert not over(stays)
@@ -558,8 +567,9 @@ async def test_what_a_stop_cannot_wait_for_is_ended_before_its_connection_is_cut
     began = loop.time()
     ending.begin()
     ending.end_within(2.0)
+    assert 1.7 < ending._timers[-1].when() - began < 2.0
     await until(lambda: over(request) and over(stream))
-    assert 1.7 < loop.time() - began < 2.0
+    assert loop.time() - began > 1.7
     assert not any(map(over, others))
     ending.close()
     for each in others:
@@ -571,14 +581,15 @@ async def test_connections_that_are_of_another_class_when_their_moments_come_hav
     loop = asyncio.get_running_loop()
     async with chatting(100) as (room, readers):
         ending = farewells(DrainDeadlines(http=1.0, stream=2.0), room, [])
+
+        def change_all_others(first: Chat) -> None:
+            for chat in room - {first}:
+                chat.kind, chat.leaves = LeaseKind.STREAM, None
+
         for chat in room:
-            chat.parting, chat.kind = Parting.LATE, LeaseKind.HTTP
-        ending.begin()
+            chat.parting, chat.kind, chat.leaves = Parting.LATE, LeaseKind.HTTP, change_all_others
         began = loop.time()
-        await until(lambda: len(room) < 100)
-        changed = loop.time() - began
-        for chat in room:
-            chat.kind = LeaseKind.STREAM
+        ending.begin()
 
         async def end(reader: asyncio.StreamReader) -> float:
             assert await asyncio.wait_for(reader.read(), WAITS) == b"goodbye\n"
@@ -586,5 +597,5 @@ async def test_connections_that_are_of_another_class_when_their_moments_come_hav
 
         ends = sorted(await asyncio.gather(*map(end, readers)))
         ending.close()
-    assert ends[-1] >= 1.9
-    assert not [end for end in ends if changed + 0.1 < end < 1.9]
+    assert ends[0] >= 1.0
+    assert ends[1] >= 2.0
