@@ -457,11 +457,16 @@ async def test_what_a_request_does_itself_after_a_late_answer_ends_soon_too(monk
     assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["at the deadline", "late"])
+@pytest.mark.parametrize(
+    ("late", "spread"),
+    [(False, 0.1), (False, 4 * LAST_WORDS), (True, 0.1)],
+    ids=["at the deadline", "long after the deadline, as there are many", "late"],
+)
 async def test_who_waits_after_the_answer_for_what_it_started_is_ended_before_that(
-    monkeypatch: pytest.MonkeyPatch, late: bool
+    monkeypatch: pytest.MonkeyPatch, late: bool, spread: float
 ) -> None:
     ends: list[bool] = []
+    monkeypatch.setattr("changeover.workers.runtime.farewells.window", lambda *_: spread)
 
     async def waits(work: Lease) -> None:
         assert isinstance(work.holder, asyncio.Task)
