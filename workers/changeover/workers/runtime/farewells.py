@@ -177,7 +177,7 @@ class Farewells:
     def _has_stayed(self, lease: Lease, now: float) -> bool:
         """Whether it goes on `LAST_WORDS` after its request was told to end, or was seen to be answered or over: as
         long it has to come to its end by itself. A request whose end has its moment is told first."""
-        request = lease.under or lease
+        request = lease.request
         if lease.left_behind or (request.kind is LeaseKind.TASK and request not in self._overdue):
             self._left.setdefault(request, now)
         return now >= self._left.get(request, math.inf) + LAST_WORDS
