@@ -238,3 +238,48 @@ async def test_streams_that_end_by_themselves_after_a_roll_have_time_to_clean_up
         await until(lambda: len(list(story.folder.glob("*.clean"))) == len(names), "all to be clean")
         assert await said(server) == []
         assert " failed on epoch " not in server.logs
+
+
+TICKING = """# /// script
+# requires-python = ">=3.11"
+# [tool.changeover]
+# id = "clock"
+# version = "{version}"
+# services = {{ clock = {{ mount = "/clock", entry = "clock:Clock" }} }}
+# ///
+import asyncio
+
+from changeover.plugin import MessageHandler
+
+
+class Clock(MessageHandler):
+    async def on_open(self) -> None:
+        await self.socket.accept()
+        self.ticking = asyncio.create_task(self.tick())
+
+    async def tick(self) -> None:
+        while True:
+            await self.socket.send("tick")
+            await asyncio.sleep(0.05)
+
+    async def on_message(self, message: str | bytes) -> None:
+        await self.socket.send("{version}")
+"""
+
+
+async def test_what_a_websocket_started_before_it_went_over_has_the_time_of_that_websocket(story: Story) -> None:
+    clock = story.plugins / "clock.py"
+    clock.write_text(TICKING.format(version="1"))
+    async with story.server(1, env={"CHANGEOVER_DRAIN_TASK": "0.3"}) as server:
+        async with websockets.connect(f"ws://{server.addresses[0]}/clock") as client:
+            assert await asyncio.wait_for(client.recv(), 10) == "tick"
+            clock.write_text(TICKING.format(version="2"))
+            assert isinstance(await server.reload(), Committed)
+            await client.send("who?")
+            while await asyncio.wait_for(client.recv(), 10) != "2":
+                pass
+            await roll(server)
+            end = time.monotonic() + 2.0  # far past the deadline of tasks, and two looks for what is left behind
+            while time.monotonic() < end:
+                assert await asyncio.wait_for(client.recv(), 10) == "tick"
+        await status_when(server, lambda status: all(slot.state is SlotState.SERVING for slot in status.slots))

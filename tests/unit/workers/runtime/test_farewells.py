@@ -364,6 +364,26 @@ async def test_what_works_on_a_request_is_ended_after_that_and_only_if_it_stays(
     assert {(each.kind, each.why) for each in told} == {("stream", Farewell.OVERDUE), ("task", Farewell.OVERDUE)}
 
 
+async def test_what_a_websocket_started_before_it_moved_has_the_time_of_that_websocket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began, goes_on = lease(LeaseKind.WEBSOCKET), lease(LeaseKind.WEBSOCKET)
+    ticks = started_under(began)
+    began.go_on_under(goes_on)
+    began.release()
+    held = [ticks, goes_on]
+    loop, drain = asyncio.get_running_loop(), DrainDeadlines(websocket=60.0, task=0.1)
+    ending = Farewells(loop, drain, 30.0, set[Chat](), lambda: held, lambda _: None)
+    looks = at_looks(monkeypatch, ending, lambda: None)
+    ending.begin()
+    await until(lambda: len(looks) > 2, "looks at what it started")
+    assert not over(ticks)
+    held.remove(goes_on)
+    goes_on.release()
+    await until(lambda: over(ticks), "its end")
+    ending.close()
+
+
 async def test_what_a_request_leaves_behind_late_ends_soon_and_not_with_the_next_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -466,11 +486,16 @@ async def test_what_a_request_does_itself_after_a_late_answer_ends_soon_too(monk
     assert [(each.kind, each.why, each.count) for each in told] == [("task", Farewell.OVERDUE, 1)]
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["at the deadline", "late"])
+@pytest.mark.parametrize(
+    ("late", "spread"),
+    [(False, 0.1), (False, 4 * LAST_WORDS), (True, 0.1)],
+    ids=["at the deadline", "long after the deadline, as there are many", "late"],
+)
 async def test_who_waits_after_the_answer_for_what_it_started_is_ended_before_that(
-    monkeypatch: pytest.MonkeyPatch, late: bool
+    monkeypatch: pytest.MonkeyPatch, late: bool, spread: float
 ) -> None:
     ends: list[bool] = []
+    monkeypatch.setattr("changeover.workers.runtime.farewells.window", lambda *_: spread)
 
     async def waits(work: Lease) -> None:
         assert isinstance(work.holder, asyncio.Task)

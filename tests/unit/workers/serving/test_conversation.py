@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from changeover.workers.serving.contract import Response
+from changeover.workers.serving.lease import LeaseKind
 from changeover.workers.serving.session import WebSocketMessage
 from changeover.workers.serving.websocket import MessageHandler, MessageService
 from tests.waits import until
@@ -59,6 +60,28 @@ async def test_between_two_messages_it_goes_over_with_its_state_and_its_lease() 
         await client.send(b"b")
         assert await client.recv() == "2 8 2 b'b'"
     await until(lambda: not units.leases, "the lease to go with the WebSocket")
+
+
+async def test_what_it_started_before_it_went_over_is_its_own_until_it_ends() -> None:
+    async with speaking(ONE) as server:
+        async with server.connect() as client:
+            await client.send("a")
+            await client.recv()
+            [first] = server.served.units.leases
+            ticks = first.share(LeaseKind.TASK)
+            between = server.swap(TWO)
+            await until(lambda: between.leases, "it to go over")
+            units = server.swap(ONE, epoch=9)
+            await until(lambda: units.leases, "it to go over again")
+            [second] = units.leases
+            below = first.share(LeaseKind.TASK)
+            assert all(each.request is second for each in (ticks, below, second))
+            assert not any(each.left_behind for each in (ticks, below, second))
+        await until(lambda: not units.leases, "the lease to go with the WebSocket")
+        assert ticks.left_behind
+        assert below.left_behind
+        for each in (ticks, below):
+            each.release()
 
 
 async def test_a_message_that_is_being_handled_is_finished_where_it_began() -> None:

@@ -45,6 +45,15 @@ async def test_a_task_runs_it_step_by_step_to_the_end_of_what_it_runs() -> None:
     assert counted.cr_frame is None
 
 
+async def test_logs_name_the_task_by_what_it_runs_and_say_where_that_is() -> None:
+    task = asyncio.Task(Counted(waits(asyncio.get_running_loop().create_future())))
+    await asyncio.sleep(0)
+    assert f"coro=<waits() running at {__file__}:" in repr(task)
+    task.cancel()
+    await asyncio.wait({task})
+    assert f"coro=<waits() done, defined at {__file__}:" in repr(task)
+
+
 async def test_a_cancelled_task_ends_what_it_runs() -> None:
     counted = Counted(waits(asyncio.get_running_loop().create_future()))
     task = asyncio.Task(counted)

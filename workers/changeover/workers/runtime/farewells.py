@@ -167,17 +167,18 @@ class Farewells:
     def _end_left_behind(self) -> None:
         """End what goes on after its request, if its own deadline has passed; and look again, as more may come."""
         over = self._over((time.monotonic_ns() - self._began) / 1e9)
+        now = time.monotonic()
         for lease in self._leases():
-            if lease not in self._overdue and self._has_stayed(lease):
+            if lease not in self._overdue and self._has_stayed(lease, now):
                 self._overdue.add(lease)
                 self._end_lease(lease, over)
         self._look_behind()
 
-    def _has_stayed(self, lease: Lease) -> bool:
+    def _has_stayed(self, lease: Lease, now: float) -> bool:
         """Whether it goes on `LAST_WORDS` after its request was told to end, or was seen to be answered or over: as
-        long it has to come to its end by itself."""
-        request, now = lease.under or lease, time.monotonic()
-        if lease.left_behind or request.kind is LeaseKind.TASK:
+        long it has to come to its end by itself. A request whose end has its moment is told first."""
+        request = lease.request
+        if lease.left_behind or (request.kind is LeaseKind.TASK and request not in self._overdue):
             self._left.setdefault(request, now)
         return now >= self._left.get(request, math.inf) + LAST_WORDS
 

@@ -82,7 +82,7 @@ class Lease(msgspec.Struct, eq=False):
         since: When it was taken; CLOCK_MONOTONIC in nanoseconds.
         holder: The task or thread that holds it, or what gets a task when it needs one; None for work that waits in a
             thread pool.
-        under: That of the request which started this work; None for a request's own.
+        under: That of the request which started this work, or which this one goes on under; None for a request's own.
     """
 
     units: "UnitSet"
@@ -132,14 +132,29 @@ class Lease(msgspec.Struct, eq=False):
         return max(self.since, self.resumed)
 
     @property
+    def request(self) -> "Lease":
+        """That of the request which it is for, as what goes on for longer than a generation holds it now."""
+        request = self
+        while request.under is not None:
+            request = request.under
+        if request is not self:
+            self.under = request  # whoever stays need not keep those in between
+        return request
+
+    @property
     def left_behind(self) -> bool:
         """Whether it is of work whose request is over; a request's own never is."""
-        return self.under is not None and self.under not in self.under.units.leases
+        request = self.request
+        return request is not self and request not in request.units.leases
+
+    def go_on_under(self, lease: "Lease") -> None:
+        """Its request goes on under another one, and so does what it has started."""
+        self.under = lease
 
     def share(self, kind: LeaseKind) -> "Lease":
         """Take a further lease on the same unit set, for work that may outlive this one."""
         lease = self.units.lease(kind, self.epoch, self.path, time.monotonic_ns())
-        lease.under = self if self.under is None else self.under
+        lease.under = self.request
         return lease
 
     def release(self, _done: object = None) -> None:

@@ -36,6 +36,7 @@ class Move:
         call, old = self._call, self._call.lease
         call.epoch, call.route, call.lease = self._epoch, self._target.route.pipeline, self._lease
         current_lease.set(self._lease)
+        old.go_on_under(self._lease)
         old.release()
 
     def drop(self) -> None:

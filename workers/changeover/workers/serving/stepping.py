@@ -1,14 +1,14 @@
 """Coroutines that do something about each step of another one, between which the loop runs."""
 
 from collections.abc import Coroutine, Generator
-from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 class Stepping(Coroutine[Any, Any, T]):
-    """A coroutine around another one, for a task. Looks to whoever follows what it awaits like that one.
+    """A coroutine around another one, for a task. Looks like that one to whoever asks what it is, or
+    follows what it awaits.
 
     Args:
         work: What to run.
@@ -19,16 +19,9 @@ class Stepping(Coroutine[Any, Any, T]):
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self._work = work
 
-    @property
-    def cr_frame(self) -> FrameType | None:
-        """Where it is, None once it is over."""
-        frame: FrameType | None = getattr(self._work, "cr_frame", None)
-        return frame
-
-    @property
-    def cr_await(self) -> object:
-        """What it waits for."""
-        return getattr(self._work, "cr_await", None)
+    def __getattr__(self, name: str) -> Any:
+        """What it tells of itself: where it is, what it waits for, what it is called in logs."""
+        return getattr(self._work, name)
 
     def close(self) -> None:
         """End it where it is."""
