@@ -21,6 +21,7 @@ from changeover.workers.runtime import landlock
 from tests.rehearsing import FINE, HEAD, OWN, Orders, kept, running
 from tests.strangers import as_anybody
 
+pytestmark = pytest.mark.xdist_group("as anybody")  # some fork as much as they can, and some count who is there
 SLEEPER = ("sleep", f"86411.{os.getpid()}")
 """Nobody else runs that, not even another process of the same tests."""
 LATEST = 5.0
