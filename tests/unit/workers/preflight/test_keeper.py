@@ -3,6 +3,7 @@ with all that the kernel has and without."""
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -386,6 +387,10 @@ def test_a_temporary_folder_is_emptied_whatever_its_rights_and_what_stays_is_tol
 
 
 def test_a_temporary_folder_that_stays_is_told_and_is_there(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = orders.folder / "temporary"
+    own.mkdir()
+    own.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(own))  # in that of all, the next keeper that ends removes it
     monkeypatch.setattr(temporary, "CLEANING", 0.0)
     code = on_reload("import tempfile", "print(path := tempfile.gettempdir())", "open(f'{path}/x', 'w').close()")
     report = kept(orders.order(code))
