@@ -235,7 +235,7 @@ class Story:
         return await connection.get(path)
 
 
-async def status_when(server: Server, wanted: Callable[[StatusView], object], deadline: float = 30.0) -> StatusView:
+async def status_when(server: Server, wanted: Callable[[StatusView], object], deadline: float = 15.0) -> StatusView:
     """The first status for which `wanted(status)` holds."""
     end = time.monotonic() + deadline
     while not wanted(status := await server.status()):
@@ -244,7 +244,7 @@ async def status_when(server: Server, wanted: Callable[[StatusView], object], de
     return status
 
 
-async def logged(server: Server, text: str, deadline: float = 30.0) -> None:
+async def logged(server: Server, text: str, deadline: float = 15.0) -> None:
     """Wait until the server's log holds `text`: lines are written by a thread of their own."""
     await until(lambda: text in server.logs, f"{text!r} in its log", deadline)
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-DEADLINE = 30.0
+DEADLINE = 10.0
 
 
 async def until(condition: Callable[[], object], what: str = "", deadline: float = DEADLINE) -> None:

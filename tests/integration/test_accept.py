@@ -15,7 +15,6 @@ from contextlib import contextmanager
 import pytest
 import uvloop
 
-from changeover.workers.runtime import accept
 from changeover.workers.runtime.accept import Acceptor, most_connections
 from changeover.workers.runtime.counts import Counts, create
 from changeover.workers.serving.exchange import Exchange
@@ -116,13 +115,6 @@ def _descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that wait for one of them also where the machine stands still for a moment."""
-    monkeypatch.setattr(accept, "PATIENCE", 10.0)
-
-
-@pytest.mark.usefixtures("patient")
 def test_sequential_keep_alive_connections_spread_evenly_over_the_workers() -> None:
     with workers() as listener:
         clients = []
@@ -137,7 +129,6 @@ def test_sequential_keep_alive_connections_spread_evenly_over_the_workers() -> N
     assert max(shares.values()) / min(shares.values()) <= 1.5
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_burst_of_connections_spreads_over_the_workers() -> None:
     with workers() as listener:
         clients = [connect(listener) for _ in range(400)]

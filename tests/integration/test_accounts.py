@@ -249,9 +249,7 @@ async def test_a_worker_that_lies_to_the_next_supervisor_gets_nothing_of_roots_k
                     shutil.rmtree(place.folder / "scratch")
                     (place.folder / "scratch").mkdir()
                     async with place.served("--user=nobody", "--workers=1"):
-                        await until(
-                            lambda: "serves epoch 1" in place.log.partition("term 2")[2], "it to serve again", 30
-                        )
+                        await until(lambda: "serves epoch 1" in place.log.partition("term 2")[2], "it to serve again")
             assert roots.poll() is None
             assert file.exists()
         finally:

@@ -49,7 +49,7 @@ async def site(application: Application, handlers: list[Handler]) -> AsyncIterat
         listener.setblocking(False)
         connections = connections_of(served.dispatcher)
         accepting = asyncio.create_task(accept(listener, connections))
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             yield Site(served, connections, client)
         accepting.cancel()
         await connections.stop(5)

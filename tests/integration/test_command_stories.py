@@ -73,7 +73,7 @@ def prompt(tmp_path: Path) -> Prompt:
 
 
 def test_the_demo_goes_as_it_should(prompt: Prompt) -> None:
-    done = prompt.type("demo", seconds=110.0)
+    done = prompt.type("demo", seconds=60.0)
     assert done.returncode == Exit.DONE, done.stdout + done.stderr
     assert "ValueError: invalid literal for int() with base 10: '1O0'" in done.stdout
     assert "everything went as it should" in done.stdout
@@ -170,7 +170,7 @@ def test_a_service_stopped_by_command_leaves_nothing(prompt: Prompt) -> None:
         try:
             until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
             assert prompt.type("stop").returncode == Exit.DONE
-            assert service.wait(20) == Exit.DONE
+            assert service.wait(5) == Exit.DONE
         finally:
             service.kill()
     assert list((prompt.folder / "run").glob("*.sock")) == []
@@ -191,7 +191,7 @@ def test_two_folders_of_one_name_that_take_turns_are_told(prompt: Prompt) -> Non
             try:
                 until_sync(lambda: prompt.type("status", "--check").returncode == Exit.DONE, "it serves", 30.0)
                 assert prompt.type("stop").returncode == Exit.DONE
-                assert service.wait(20) == Exit.DONE
+                assert service.wait(5) == Exit.DONE
             finally:
                 service.kill()
         logs.append((folder / "log").read_text())

@@ -269,7 +269,7 @@ class Raw:
         self.send(len(content).to_bytes(4) + content)
 
     async def answer(self) -> Any:
-        length = await asyncio.wait_for(self._reader.readexactly(4), 20)
+        length = await asyncio.wait_for(self._reader.readexactly(4), 10)
         return msgspec.json.decode(await self._reader.readexactly(int.from_bytes(length)))
 
     async def rest(self) -> bytes:

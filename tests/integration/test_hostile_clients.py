@@ -280,8 +280,8 @@ async def test_a_connection_that_says_nothing_is_closed(story: Story) -> None:
         silent = await Connection.open(server.addresses[0])
         idle = await Connection.open(server.addresses[0])
         assert (await idle.get("/hello")).status == 200
-        assert await asyncio.wait_for(silent.at_end(), 20)
-        assert await asyncio.wait_for(idle.at_end(), 20)
+        assert await asyncio.wait_for(silent.at_end(), 5)
+        assert await asyncio.wait_for(idle.at_end(), 5)
         silent.close()
         idle.close()
 

@@ -169,7 +169,7 @@ async def test_curl_takes_and_gives_large_bodies(shop: Shop) -> None:
 async def test_httpx_is_answered_on_streams_of_one_connection(shop: Shop) -> None:
     async with shop.server() as server:
         port = server.addresses[0].rpartition(":")[2]
-        async with httpx2.AsyncClient(http2=True, verify=AUTHORITY.client(), timeout=30) as client:
+        async with httpx2.AsyncClient(http2=True, verify=AUTHORITY.client()) as client:
             url = f"https://127.0.0.1:{port}/"
             answers = await asyncio.gather(*(client.post(url, content=bytes(size)) for size in range(0, 200_000, 9999)))
             assert {answer.http_version for answer in answers} == {"HTTP/2"}

@@ -15,7 +15,7 @@ KILLS = """    if request.path.endswith("/poison"):
         ctypes.string_at(0)
 """
 MARK = '    if request.path.endswith("/slow"):\n'
-SOON = 12.0
+SOON = 8.0
 """Seconds in which the last slot has its next worker, and that one serves: it waits for 4 s at most."""
 
 

@@ -185,7 +185,7 @@ async def test_each_reason_why_an_initializer_failed_is_told_however_soon_it_fol
             failed = [each for each in events if each.kind is PipelineEventKind.INITIALIZER_FAILED]
             return {each.detail.partition(":")[0] for each in failed if each.subject == "feed:lines"}
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while await told() != {"crash", "capability", "contract"}:
                 await asyncio.sleep(0.05)
 

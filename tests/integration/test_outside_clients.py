@@ -24,8 +24,6 @@ with_h2load = pytest.mark.skipif(H2LOAD is None, reason="h2load is not installed
 with_wrk = pytest.mark.skipif(WRK is None, reason="wrk is not installed")
 with_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 with_firefox = pytest.mark.skipif(FIREFOX is None, reason="firefox is not installed (firefox-esr)")
-CLIENTS = 16
-"""Of wrk, at a time."""
 over_both = pytest.mark.parametrize("scheme", ["http", "https"])
 
 APP = """
@@ -214,10 +212,10 @@ async def test_h2load_loses_nothing_in_a_swap(shop: Shop, story: Story) -> None:
 async def test_wrk_gets_every_answer(shop: Shop, scheme: str) -> None:
     async with shop.server(scheme) as (_, url):
         for path in ("/", "/large"):
-            out = await said(WRK, "-t1", f"-c{CLIENTS}", "-d1s", url + path)
+            out = await said(WRK, "-t1", "-c16", "-d1s", url + path)
             answered = re.search(r"(\d+) requests in", out)
             assert answered is not None, out
-            assert int(answered[1]) > CLIENTS, "each was answered, and asked again"
+            assert int(answered[1]) > 100
             assert not re.search("Non-2xx|Socket errors", out), out
 
 

@@ -45,7 +45,7 @@ async def test_bad_code_is_refused_and_no_worker_ever_ran_it(story: Story, how: 
         if how == "hangs":
             assert "so far" in refused.refusal.output
         assert pids(await server.status()) == before
-        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
+        assert not alive(rehearsers(server.pid))
         assert not side.exists()
         assert (await server.status()).counts.refusals == {"preflight": 1}
     assert set(statuses) == {200}
@@ -87,7 +87,7 @@ async def test_good_code_passes_quickly_and_is_served(story: Story) -> None:
         assert 0 < passed.seconds <= SOON
         counts = (await server.status()).counts
         assert (counts.preflights, counts.longest_preflight) == (2, max(first.seconds, passed.seconds))
-        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
+        assert not alive(rehearsers(server.pid))
 
 
 async def test_a_rollback_is_rehearsed_too(story: Story) -> None:
@@ -286,7 +286,7 @@ async def test_a_hup_storm_ends_with_what_is_on_disk_and_no_process_too_many(sto
                 server.signal(signal.SIGHUP)
                 await asyncio.sleep(0.2)
         await status_when(server, lambda status: status.candidate is None)
-        await until(lambda: not alive(rehearsers(server.pid)), "the rehearsal to be gone")
+        assert not alive(rehearsers(server.pid))
     assert set(statuses) == {200}
 
 
@@ -298,7 +298,7 @@ async def test_a_stop_during_a_rehearsal_leaves_no_process_of_it(story: Story) -
         await until_rehearsing(server)
         await until(lambda: rehearsers(server.pid), "the rehearsal")
         below = rehearsers(server.pid)
-    await until(lambda: not alive(below), "the rehearsal to be gone")
+    assert not alive(below)
 
 
 async def test_a_supervisor_that_is_killed_during_a_rehearsal_leaves_no_process_of_it(story: Story) -> None:
@@ -347,7 +347,7 @@ async def test_with_its_zygote_a_rehearsal_goes_for_a_reason_that_passes(story: 
         outcome = await reload
         assert isinstance(outcome, Refused)
         assert [refused.refusal.fault for refused in outcome.refusals] == [Fault.RESOURCE]
-        await until(lambda: not alive(below), "the rehearsal to be gone")
+        assert not alive(below)
         assert pids(await server.status()) == before
 
 

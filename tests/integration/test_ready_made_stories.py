@@ -240,7 +240,7 @@ async def test_clients_that_take_nothing_start_shedding_over_sockets_and_their_l
         first.reset()
         second.reset()
         await answered(200)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while (await told(server))[:2] != ["shedding began", "shedding ended"]:
                 await asyncio.sleep(0.02)
 

@@ -104,10 +104,10 @@ async def test_hup_during_boot_is_deferred_and_never_kills(story: Story) -> None
         process = subprocess.Popen([*command, *folders], stderr=stderr)
     try:
         caught = Path(f"/proc/{process.pid}/status")
-        await until(lambda: _catches(caught, signal.SIGHUP), "the inbox to be open", 30)
+        await until(lambda: _catches(caught, signal.SIGHUP), "the inbox to be open")
         for _ in range(5):
             process.send_signal(signal.SIGHUP)
-        await until(lambda: "SIGHUP" in log.read_text() and "serves epoch 1" in log.read_text(), "it to serve", 30)
+        await until(lambda: "SIGHUP" in log.read_text() and "serves epoch 1" in log.read_text(), "it to serve")
         assert process.poll() is None
     finally:
         process.terminate()
@@ -126,12 +126,8 @@ async def test_a_boot_that_fails_half_way_leaves_no_process_and_no_socket(story:
             pass
     assert failed.value.status == 4
     assert sockets(story.folder) == []
-
-    def mine() -> list[psutil.Process]:
-        found = psutil.process_iter(["cmdline"])
-        return [each for each in found if str(story.folder) in " ".join(each.info["cmdline"] or [])]
-
-    await until(lambda: not mine(), "all processes to be gone")
+    mine = [p for p in psutil.process_iter(["cmdline"]) if str(story.folder) in " ".join(p.info["cmdline"] or [])]
+    assert mine == []
 
 
 async def test_an_app_that_cannot_be_imported_ends_the_start_with_status_4(story: Story) -> None:
@@ -195,7 +191,7 @@ async def test_a_supervisor_that_finds_a_bug_leaves_its_workers_and_their_socket
         subprocess.Popen([sys.executable, "-c", bug, "run", *arguments, *places], stderr=out) as process,
     ):
         try:
-            await until(lambda: "serves in its worker" in log.read_text(), "it to serve", 30)
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
             await until(lambda: len(family(process.pid)) == 3, "the rehearsal of the start to be gone")
             _, zygote, worker = family(process.pid)
             process.send_signal(signal.SIGTTIN)
@@ -232,7 +228,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end_for_ever(story: Story)
         subprocess.Popen([sys.executable, "-c", hanging, "run", *arguments, *places], stderr=out) as process,
     ):
         try:
-            await until(lambda: "serves in its worker" in log.read_text(), "it to serve", 30)
+            await until(lambda: "serves in its worker" in log.read_text(), "it to serve")
             process.send_signal(signal.SIGHUP)
             await until(lambda: "SIGHUP: reload" in log.read_text(), "the reload to begin")
             process.terminate()
@@ -255,7 +251,7 @@ async def test_a_log_that_nobody_reads_holds_up_neither_reloads_nor_the_end(stor
         try:
             os.close(writing)
             client = Client(runtime / SOCKET_NAME)
-            await until(lambda: _epoch(client) == 1, "it to serve", 30)
+            await until(lambda: _epoch(client) == 1, "it to serve")
             for number in range(5):
                 story.write(f"1.{number + 1}")
                 told = await asyncio.to_thread(_reload, client)

@@ -106,7 +106,7 @@ class Site:
             environment = {**os.environ, **self._environment}
             subprocess.run(command, cwd=self.folder, env=environment, check=True, timeout=60)
         self.run(self.server.__aenter__())
-        self.client = httpx2.Client(base_url=self.url, timeout=30)
+        self.client = httpx2.Client(base_url=self.url, timeout=10)
         return self
 
     def __exit__(
@@ -166,9 +166,9 @@ class Site:
 
     async def _versions(self) -> set[str]:
         found: set[str] = set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while len(found) < 2:
-                async with httpx2.AsyncClient(base_url=self.url, timeout=20) as client:
+                async with httpx2.AsyncClient(base_url=self.url) as client:
                     answers = await asyncio.gather(*(client.get("/version") for _ in range(20)))
                 found.update(answer.text for answer in answers)
         return found

@@ -42,7 +42,7 @@ class Load:
                 self.answers.append(answer.text.split()[0])
 
     async def answered(self, version: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(15):
             while self.answers.count(version) < 50 and not self.failed:
                 await asyncio.sleep(0.01)
 

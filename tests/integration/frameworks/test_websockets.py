@@ -12,7 +12,7 @@ from tests.integration.frameworks.shops import Claim, Site, of_shops
 @pytest.fixture
 def echo(site: Site) -> Iterator[ClientConnection]:
     """A WebSocket that answers with what it is told."""
-    with connect(f"{site.socket}/ws", open_timeout=20) as connection:
+    with connect(f"{site.socket}/ws", open_timeout=5) as connection:
         yield connection
 
 
@@ -21,12 +21,12 @@ def test_messages_come_back_in_their_order(echo: ClientConnection) -> None:
     sent = ["tea", "", "käse", "x" * 300_000]
     for message in sent:
         echo.send(message)
-    assert [echo.recv(timeout=20) for _ in sent] == sent
+    assert [echo.recv(timeout=5) for _ in sent] == sent
 
 
 @of_shops(Claim.WEBSOCKET)
 def test_a_subprotocol_is_agreed_on(site: Site) -> None:
-    with connect(f"{site.socket}/ws", subprotocols=["other", "echo"], open_timeout=20) as connection:  # type: ignore[list-item]
+    with connect(f"{site.socket}/ws", subprotocols=["other", "echo"], open_timeout=5) as connection:  # type: ignore[list-item]
         assert connection.subprotocol == "echo"
 
 
@@ -34,7 +34,7 @@ def test_a_subprotocol_is_agreed_on(site: Site) -> None:
 def test_the_application_closes_with_its_own_code_and_reason(echo: ClientConnection) -> None:
     echo.send("bye")
     with pytest.raises(ConnectionClosed) as closed:
-        echo.recv(timeout=20)
+        echo.recv(timeout=5)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "bye then")
 
@@ -48,5 +48,5 @@ def test_the_application_hears_that_its_client_has_closed(site: Site, echo: Clie
 @of_shops(Claim.WEBSOCKET)
 def test_what_the_application_refuses_is_a_403(site: Site) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        connect(f"{site.socket}/refused", open_timeout=20)
+        connect(f"{site.socket}/refused", open_timeout=5)
     assert refused.value.response.status_code == 403

@@ -58,7 +58,7 @@ def linked(load: Load, hook: str, text: str = OWN) -> Refusal | None:
         ("def on_load(self): ...", "on_load does not take what it is given, ctx (too many positional arguments)"),
         ("async def on_reload(self, ctx): ...", "on_reload does not take what it is given, ctx, old (too many"),
         ("def merge_state(self): ...", "write `def merge_state(self, old, imported, latest)`"),
-        ("def export_state(self, *, form): ...", "given, nothing (missing a required"),
+        ("def export_state(self, *, form): ...", "given, nothing (missing a required argument: 'form')"),
         ("def on_load(self, ctx): yield", "on_load has a `yield`: its code would never run"),
         ("async def on_unload(self): yield", "on_unload has a `yield`: its code would never run"),
         ("on_unload = None", "on_unload is a hook, and no function but NoneType"),
