@@ -347,7 +347,7 @@ async def test_with_its_zygote_a_rehearsal_goes_for_a_reason_that_passes(story: 
         outcome = await reload
         assert isinstance(outcome, Refused)
         assert [refused.refusal.fault for refused in outcome.refusals] == [Fault.RESOURCE]
-        assert not alive(below)
+        await until(lambda: not alive(below), "the rehearsal to be gone")
         assert pids(await server.status()) == before
 
 

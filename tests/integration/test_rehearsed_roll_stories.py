@@ -310,7 +310,7 @@ async def test_a_zygote_that_dies_during_the_rehearsal_of_a_start_is_replaced_an
         below = rehearsers(server.pid)
         [zygote] = psutil.Process(server.pid).children()
         kill(zygote.pid)
-        assert not alive(below)
+        await until(lambda: not alive(below), "the rehearsal to be gone")
         marker.touch()
         await task
         assert [passed.epoch for passed in await told(server, PreflightCompleted)] == [1]
@@ -347,7 +347,7 @@ async def test_a_zygote_that_dies_during_the_rehearsal_of_a_roll_refuses_it(stor
         kill(zygote)
         outcome = await reload
         assert isinstance(outcome, Refused)
-        assert not alive(below)
+        await until(lambda: not alive(below), "the rehearsal to be gone")
         assert pids(await server.status()) == before
         story.write("3.0")
         assert isinstance(await server.reload(strategy=Strategy.ROLL), Committed)
